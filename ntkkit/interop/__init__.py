@@ -1,0 +1,1 @@
+"""Networks and kernels of other libraries, as kernels of this one."""
