@@ -8,6 +8,7 @@ where a set is from, what was done to it and under which licence.
 from collections.abc import Callable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, overload
 
@@ -106,9 +107,8 @@ def _loader(described: Callable[[], None]) -> _Loader:
     def load(*, subset: Subset = "all", return_X_y: bool = False) -> Any:
         return _load(name, subset, return_X_y)
 
-    summary, notes, rest = (described.__doc__ or "").partition("\n    Notes\n")
-    shared = _SHARED_SECTIONS.strip().replace("\n", "\n    ").replace("\n    \n", "\n\n")
-    load.__doc__ = f"{summary}\n    {shared}\n{notes}{rest}"
+    summary, notes, rest = cleandoc(described.__doc__ or "").partition("\nNotes\n")
+    load.__doc__ = f"{summary}{_SHARED_SECTIONS}{notes}{rest}"
     load.__name__, load.__qualname__, load.__module__ = described.__name__, described.__qualname__, described.__module__
     return cast(_Loader, load)
 
