@@ -1,0 +1,21 @@
+"""Kernel machines whose kernels are exact limits of infinitely wide neural networks."""
+
+from ntkkit.engine import Engine, gram
+from ntkkit.kernels import NNGP, NTK, Constant, Kernel, Normalized, Product, Scaled, Sum
+from ntkkit.networks import FullyConnected
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "NNGP",
+    "NTK",
+    "Constant",
+    "Engine",
+    "FullyConnected",
+    "Kernel",
+    "Normalized",
+    "Product",
+    "Scaled",
+    "Sum",
+    "gram",
+]

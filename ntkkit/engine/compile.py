@@ -1,0 +1,71 @@
+"""Compiled tile functions: one executable a function, kernel structure, tile shape and dtype, kept between calls."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from ntkkit.engine.precision import as_floats, in_x64
+
+Static = tuple[tuple[str, Hashable], ...]
+
+
+@dataclass(frozen=True)
+class Executable:
+    """A compiled function of (leaves, *arrays), and the bytes that a call of it needs."""
+
+    call: Callable[..., Any]
+    bytes: int
+
+
+@functools.lru_cache(maxsize=512)
+def _compiled(
+    function: Callable[..., Any],
+    structure: Any,
+    shapes: tuple[tuple[int, ...], ...],
+    dtype: np.dtype,
+    static: Static,
+) -> Executable:
+    def flat(leaves: list[float], *arrays: jax.Array) -> Any:
+        return function(jax.tree.unflatten(structure, leaves), *arrays, **dict(static))
+
+    def build() -> Any:
+        arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
+        return jax.jit(flat).lower([0.0] * structure.num_leaves, *arrays).compile()
+
+    executable = in_x64(build)
+    memory = executable.memory_analysis()  # its peak_memory_in_bytes is wrong on CPUs
+    needed = memory.temp_size_in_bytes + memory.output_size_in_bytes + memory.argument_size_in_bytes
+    return Executable(executable, needed)
+
+
+class Job:
+    """One kernel to be evaluated by one pure jax function ``function(kernel, *arrays, **static)`` in one dtype.
+
+    Kernels that differ in variances only share an executable.
+    """
+
+    def __init__(self, function: Callable[..., Any], kernel: Any, dtype: np.dtype, static: dict[str, Hashable]) -> None:
+        self.function, self.dtype, self.static = function, dtype, static
+        self._leaves, self._structure = jax.tree.flatten(as_floats(kernel))
+
+    def executable(self, *shapes: tuple[int, ...], **static: Hashable) -> Executable:
+        """The executable for arrays of these shapes, compiled at first use."""
+        settings = tuple(sorted({**self.static, **static}.items()))
+        return _compiled(self.function, self._structure, shapes, self.dtype, settings)
+
+    def __call__(self, *arrays: jax.Array, **static: Hashable) -> np.ndarray:
+        """Run on arrays of this dtype; the result is on the host, and read-only."""
+        executable = self.executable(*(array.shape for array in arrays), **static)
+        return np.asarray(in_x64(executable.call, self._leaves, *arrays))
+
+    def on_device(self, rows: np.ndarray, length: int) -> jax.Array:
+        """Rows as a device array of this dtype, padded with zero rows to `length`."""
+        padded = np.zeros((length, *rows.shape[1:]), self.dtype)
+        padded[: len(rows)] = rows
+        return in_x64(jax.device_put, padded)

@@ -1,0 +1,199 @@
+"""The engine: any kernel over a data set, by tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from tqdm.auto import tqdm
+
+from ntkkit.engine.compile import Job
+from ntkkit.engine.plan import Plan, Rectangle, available_memory, make_plan, parse_memory
+from ntkkit.kernels.base import Kernel
+from ntkkit.kernels.inputs import result_dtype
+
+# Tiles in flight: one is copied to the host while another is computed, and small tiles use two cores better.
+WORKERS = 2
+DIAGONAL_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Evaluates kernels over data sets, in tiles of bounded memory, on jax's default device.
+
+    Results are numpy arrays of one's own: float32 if the inputs are float32, else float64, whatever jax's global flag.
+
+    Parameters
+    ----------
+    memory : int or str, default="auto"
+        Bytes for tiles in flight, besides the result: a number, "500MB", "2GB", "1GiB"; "auto" is a quarter of what the
+        machine has available.
+    progress : bool, default=False
+        Show a progress bar: blocks done, rate, time left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ntkkit import NTK, Engine, FullyConnected
+    >>> X = np.eye(2, dtype=np.float32)
+    >>> Engine(memory="100MB").gram(NTK(FullyConnected(depth=0, bias_var=0.0)), X)
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+
+    memory: int | str = "auto"
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        parse_memory(self.memory)
+
+    def gram(self, kernel: Kernel, X: Any, Y: Any = None) -> np.ndarray:
+        """The kernel of every pair: (n, d), (m, d) -> (n, m). Without Y, or with Y being X, one triangle is computed.
+
+        Raises
+        ------
+        ValueError
+            If the inputs are not what the kernel reads, or their numbers of features differ.
+        MemoryError
+            If the result does not fit the machine, or one pair does not fit `memory`.
+        """
+        return self._evaluate(_tile, kernel, *_checked(kernel, X, Y))
+
+    def gram_gradient(self, kernel: Kernel, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The Gram matrix (n, n), and its gradient (n, n, p) with respect to the log of each free hyperparameter."""
+        paths = tuple(h.name for h in kernel.hyperparameters if not h.fixed)
+        stacked = self._evaluate(_tile_with_gradient, kernel, *_checked(kernel, X), lead=(1 + len(paths),), paths=paths)
+        return stacked[0], np.moveaxis(stacked[1:], 0, -1)
+
+    def diag(self, kernel: Kernel, X: Any) -> np.ndarray:
+        """The kernel of each input with itself, shape (n,), without the Gram matrix."""
+        X, _ = _checked(kernel, X)
+        job = Job(_diagonal, kernel, result_dtype(X), {})
+        length = min(DIAGONAL_ROWS, 2 ** (len(X) - 1).bit_length())
+        parts = [job(job.on_device(X[start : start + length], length)) for start in range(0, len(X), length)]
+        return np.concatenate(parts)[: len(X)].copy()
+
+    def plan(self, kernel: Kernel, X: Any, Y: Any = None) -> Plan:
+        """How `gram` would cut the matrix."""
+        X, Y = _checked(kernel, X, Y)
+        return self._plan(Job(_tile, kernel, result_dtype(X, X if Y is None else Y), {}), X, Y)
+
+    def _plan(self, job: Job, X: np.ndarray, Y: np.ndarray | None) -> Plan:
+        shape = (len(X), len(X if Y is None else Y))
+
+        def tile_bytes(tile: tuple[int, int]) -> int:
+            shapes = [(side, *X.shape[1:]) for side in tile]
+            return job.executable(*shapes, same=Y is None and tile[0] >= len(X)).bytes
+
+        return make_plan(
+            shape, symmetric=Y is None, budget=parse_memory(self.memory), tile_bytes=tile_bytes, workers=WORKERS
+        )
+
+    def _evaluate(
+        self,
+        function: Callable[..., Array],
+        kernel: Kernel,
+        X: np.ndarray,
+        Y: np.ndarray | None,
+        *,
+        lead: tuple[int, ...] = (),
+        **static: Hashable,
+    ) -> np.ndarray:
+        """Run a tile function over all tiles; `lead` are the result's dimensions in front of (n, m)."""
+        job = Job(function, kernel, result_dtype(X, X if Y is None else Y), static)
+        plan = self._plan(job, X, Y)
+        result = _allocate((*lead, *plan.shape), job.dtype)
+        height, width = plan.tile
+        rows = [job.on_device(X[i : i + height], height) for i in range(0, len(X), height)]
+        columns = rows if Y is None else [job.on_device(Y[j : j + width], width) for j in range(0, len(Y), width)]
+
+        def run(part: Rectangle) -> None:
+            i, j = part.top // height, part.left // width
+            tile = job(rows[i], columns[j], same=plan.symmetric and i == j)
+            tile = tile[..., : part.bottom - part.top, : part.right - part.left]
+            result[..., part.rows, part.columns] = tile
+            if plan.symmetric and i != j:
+                result[..., part.columns, part.rows] = np.swapaxes(tile, -1, -2)
+
+        blocks = plan.blocks()
+        with ThreadPoolExecutor(WORKERS) as pool, tqdm(total=len(blocks), unit="block", disable=not self.progress) as bar:
+            for block in blocks:
+                list(pool.map(run, plan.tiles(block)))
+                bar.update()
+        return result
+
+
+def gram(kernel: Kernel, X: Any, Y: Any = None, *, engine: Engine | None = None) -> np.ndarray:
+    """The Gram matrix of a kernel: (n, d), (m, d) -> (n, m).
+
+    Parameters
+    ----------
+    kernel : Kernel
+    X : array-like of shape (n, d)
+    Y : array-like of shape (m, d), optional
+        None means X, computed on one triangle.
+    engine : Engine, optional
+        Memory budget and progress; the default engine otherwise.
+
+    Examples
+    --------
+    >>> import ntkkit
+    >>> ntkkit.gram(ntkkit.NNGP(ntkkit.FullyConnected(depth=0, bias_var=0.0)), [[1.0], [2.0]])
+    array([[2., 4.],
+           [4., 8.]])
+    """
+    return (engine or Engine()).gram(kernel, X, Y)
+
+
+def _checked(kernel: Kernel, X: Any, Y: Any = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Checked inputs; Y is None where the matrix is symmetric."""
+    if not isinstance(kernel, Kernel):
+        raise TypeError(f"kernel must be a kernel of ntkkit such as NTK(FullyConnected()), found {kernel!r}.")
+    same = Y is None or Y is X
+    X = kernel.check_inputs(X, name="X")
+    if same:
+        return X, None
+    Y = kernel.check_inputs(Y, name="Y")
+    if Y.shape[1:] != X.shape[1:]:
+        raise ValueError(
+            f"Y must have as many features as X: found Y with {Y.shape[1]} and X with {X.shape[1]}; "
+            "pass rows with the same columns."
+        )
+    return X, Y
+
+
+def _allocate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    needed, available = int(np.prod(shape, dtype=object)) * dtype.itemsize, available_memory()
+    if needed > available:
+        raise MemoryError(
+            f"The result of shape {shape} in {dtype} needs {needed / 1e9:.1f} GB, and {available / 1e9:.1f} GB are "
+            "available: use fewer rows, or float32 inputs."
+        )
+    return np.empty(shape, dtype)
+
+
+def _tile(kernel: Kernel, X: Array, Y: Array, *, same: bool) -> Array:
+    return kernel.tile(X, Y, same=same)
+
+
+def _tile_with_gradient(kernel: Kernel, X: Array, Y: Array, *, same: bool, paths: tuple[str, ...]) -> Array:
+    """The tile, and below it its derivatives with respect to the logs of the hyperparameters at `paths`."""
+    leaves = kernel.leaf_paths()
+    values = jnp.stack([jnp.asarray(leaves[path], X.dtype) for path in paths]) if paths else jnp.empty(0, X.dtype)
+
+    def at(log_change: Array) -> Array:
+        changed = values * jnp.exp(log_change)
+        return kernel.replace(**dict(zip(paths, changed, strict=True))).tile(X, Y, same=same)
+
+    tile, push = jax.linearize(at, jnp.zeros_like(values))
+    return jnp.concatenate([tile[None], jax.vmap(push)(jnp.eye(len(paths), dtype=X.dtype))])
+
+
+def _diagonal(kernel: Kernel, X: Array) -> Array:
+    return kernel.tile_diag(X)

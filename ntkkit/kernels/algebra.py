@@ -1,0 +1,152 @@
+"""Kernels made of kernels. Sums and products of positive semi-definite kernels are positive semi-definite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from ntkkit.kernels.base import Kernel, check_bounds
+from ntkkit.networks.state import safe_ratio, safe_sqrt
+from ntkkit.networks.value import check_real
+
+
+class _Pair(Kernel):
+    """What Sum and Product share: two kernels of the same inputs."""
+
+    def __init__(self, k1: Kernel, k2: Kernel) -> None:
+        self.k1, self.k2 = _check_kernel(k1, "k1"), _check_kernel(k2, "k2")
+        shapes = {k.input_shape for k in (k1, k2) if not isinstance(k, Constant)}
+        if len(shapes) > 1:
+            raise ValueError(f"k1 and k2 must read the same inputs; their input shapes are {k1.input_shape} and {k2.input_shape}.")
+
+    @property
+    def _reader(self) -> Kernel:
+        return self.k2 if isinstance(self.k1, Constant) else self.k1
+
+    @property
+    def input_kind(self) -> str:
+        return self._reader.input_kind
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        return self._reader.input_shape
+
+
+class Sum(_Pair):
+    """k1(x, y) + k2(x, y); written ``k1 + k2``."""
+
+    def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
+        return self.k1.tile(X, Y, same=same) + self.k2.tile(X, Y, same=same)
+
+    def tile_diag(self, X: Array) -> Array:
+        return self.k1.tile_diag(X) + self.k2.tile_diag(X)
+
+
+class Product(_Pair):
+    """k1(x, y) k2(x, y); written ``k1 * k2``."""
+
+    def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
+        return self.k1.tile(X, Y, same=same) * self.k2.tile(X, Y, same=same)
+
+    def tile_diag(self, X: Array) -> Array:
+        return self.k1.tile_diag(X) * self.k2.tile_diag(X)
+
+
+class Scaled(Kernel):
+    """scale k(x, y); written ``2.0 * kernel``.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    scale : float, default=1.0
+        >= 0, differentiable.
+    bounds : dict, optional
+        ``{"scale": (low, high)}`` or ``{"scale": "fixed"}``.
+    """
+
+    kernel: Kernel
+    scale: Any
+    _leaves = ("scale",)
+
+    def __init__(self, kernel: Kernel, scale: float = 1.0, bounds: dict[str, Any] | None = None) -> None:
+        self.__dict__.update(kernel=_check_kernel(kernel, "kernel"), scale=scale, bounds=bounds)
+        check_real(scale, "scale")
+        check_bounds(bounds, {"scale": scale})
+
+    @property
+    def input_kind(self) -> str:
+        return self.kernel.input_kind
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        return self.kernel.input_shape
+
+    def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
+        return self.scale * self.kernel.tile(X, Y, same=same)
+
+    def tile_diag(self, X: Array) -> Array:
+        return self.scale * self.kernel.tile_diag(X)
+
+
+class Constant(Kernel):
+    """k(x, y) = value: a prior on an offset; written ``kernel + 1.0``.
+
+    Parameters
+    ----------
+    value : float, default=1.0
+        >= 0, differentiable.
+    bounds : dict, optional
+        ``{"value": (low, high)}`` or ``{"value": "fixed"}``.
+    """
+
+    value: Any
+    _leaves = ("value",)
+
+    def __init__(self, value: float = 1.0, bounds: dict[str, Any] | None = None) -> None:
+        self.__dict__.update(value=value, bounds=bounds)
+        check_real(value, "value")
+        check_bounds(bounds, {"value": value})
+
+    def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
+        return jnp.full((len(X), len(Y)), self.value, dtype=jnp.result_type(X, Y))
+
+    def tile_diag(self, X: Array) -> Array:
+        return jnp.full((len(X),), self.value, dtype=X.dtype)
+
+
+class Normalized(Kernel):
+    """k(x, y) / sqrt(k(x, x) k(y, y)): the cosine of the angle in feature space, 1 on the diagonal.
+
+    Where k(x, x) is 0 (a zero row, no biases) the result is 0, on the diagonal too.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = _check_kernel(kernel, "kernel")
+
+    @property
+    def input_kind(self) -> str:
+        return self.kernel.input_kind
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        return self.kernel.input_shape
+
+    def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
+        roots1, roots2 = safe_sqrt(self.kernel.tile_diag(X)), safe_sqrt(self.kernel.tile_diag(Y))
+        normalized = safe_ratio(safe_ratio(self.kernel.tile(X, Y, same=same), roots1[:, None]), roots2[None, :])
+        return jnp.where(jnp.eye(len(X), dtype=bool), self.tile_diag(X), normalized) if same else normalized
+
+    def tile_diag(self, X: Array) -> Array:
+        return (self.kernel.tile_diag(X) > 0).astype(X.dtype)
+
+
+def _check_kernel(kernel: Any, name: str) -> Kernel:
+    if not isinstance(kernel, Kernel):
+        raise TypeError(f"{name} must be a kernel of ntkkit such as NTK(FullyConnected()), found {kernel!r}.")
+    return kernel

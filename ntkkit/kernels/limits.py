@@ -1,0 +1,86 @@
+"""The two kernels of an infinitely wide network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jax import Array
+
+from ntkkit.kernels.base import Kernel, check_bounds
+from ntkkit.networks.network import Network
+
+
+class _LimitKernel(Kernel):
+    """What NTK and NNGP share: they are views of `network.limits`."""
+
+    network: Network
+
+    def __init__(self, network: Network, bounds: dict[str, Any] | None = None) -> None:
+        if not isinstance(network, Network):
+            raise TypeError(f"network must be a network such as FullyConnected(depth=3), found {network!r}.")
+        self.__dict__.update(network=network, bounds=bounds)  # the attribute .bounds is scikit-learn's: log bounds
+        check_bounds(bounds, self.leaf_paths())
+
+    @property
+    def input_kind(self) -> str:
+        return self.network.input_kind
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        return self.network.input_shape
+
+
+class NTK(_LimitKernel):
+    """Neural tangent kernel: E[<df(x)/dtheta, df(y)/dtheta>] of the infinitely wide network, over trainable parameters.
+
+    The kernel machine with this kernel is the network trained by gradient descent on squared error, in the limit of
+    infinite width. float32 results are right to 1e-6 of sqrt(K_ii K_jj) for ReLU networks of depth up to 10.
+
+    Parameters
+    ----------
+    network : Network
+        `FullyConnected`, or a `Serial` of layers.
+    bounds : dict, optional
+        From parameter path (``network__weight_var``) to (low, high) or "fixed": what scikit-learn's Gaussian processes
+        may learn. Default (1e-5, 1e5); parameters that are None or 0 are fixed.
+
+    References
+    ----------
+    Jacot, Gabriel, Hongler (2018), Neural Tangent Kernel: Convergence and Generalization in Neural Networks.
+
+    Examples
+    --------
+    >>> from ntkkit import NTK, FullyConnected
+    >>> NTK(FullyConnected(depth=0, weight_var=1.0, bias_var=0.0))([[1.0, 2.0]], [[3.0, 4.0]])
+    array([[5.5]])
+    """
+
+    def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
+        return self.network.limits(X, Y, same=same)[1]
+
+    def tile_diag(self, X: Array) -> Array:
+        return self.network.limits_diag(X)[1]
+
+
+class NNGP(_LimitKernel):
+    """Neural-network Gaussian-process kernel: E[f(x) f(y)] of the infinitely wide network at random initialisation.
+
+    The Gaussian process with this covariance is the Bayesian network with only its readout's posterior taken in the
+    limit; parameters as for `NTK`.
+
+    References
+    ----------
+    Neal (1996), Bayesian Learning for Neural Networks; Lee et al. (2018), Deep Neural Networks as Gaussian Processes.
+
+    Examples
+    --------
+    >>> from ntkkit import NNGP, FullyConnected
+    >>> NNGP(FullyConnected(depth=1, weight_var=2.0, bias_var=0.0))([[1.0, 1.0]])
+    array([[2.]])
+    """
+
+    def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
+        return self.network.limits(X, Y, same=same)[0]
+
+    def tile_diag(self, X: Array) -> Array:
+        return self.network.limits_diag(X)[0]

@@ -1,0 +1,9 @@
+"""Networks: what a network is, finite and infinitely wide."""
+
+from ntkkit.networks.activations import Activation, Erf, Identity, Relu
+from ntkkit.networks.dense import Dense
+from ntkkit.networks.families import FullyConnected
+from ntkkit.networks.layer import Layer
+from ntkkit.networks.network import Network, Serial
+
+__all__ = ["Activation", "Dense", "Erf", "FullyConnected", "Identity", "Layer", "Network", "Relu", "Serial"]

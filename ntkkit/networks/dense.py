@@ -1,0 +1,89 @@
+"""The dense layer."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ntkkit.networks.layer import Layer
+from ntkkit.networks.state import State, safe_ratio, safe_sqrt
+from ntkkit.networks.value import check_real
+
+
+class Dense(Layer):
+    """z = sqrt(weight_var / fan_in) W h + sqrt(bias_var) b, all entries of W and b standard normal.
+
+    With s = sqrt(q1 q2) and covariance k = s (1 - delta) of h, the covariance of z is k' = weight_var k + bias_var, and
+
+        delta' = [weight_var bias_var (sqrt(q1) - sqrt(q2))^2 / (s' + weight_var s + bias_var) + weight_var s delta] / s',
+
+    a sum of non-negative terms in which nothing cancels. The NTK becomes weight_var ntk + k' (without the k' when the
+    parameters are frozen).
+
+    Parameters
+    ----------
+    weight_var, bias_var : float, default=2.0 and 0.1
+        Variances >= 0, differentiable.
+    trainable : bool, default=True
+        Whether the layer's parameters are trained; frozen ones add nothing to the NTK. Static.
+
+    References
+    ----------
+    Jacot, Gabriel, Hongler (2018), Neural Tangent Kernel, theorem 1.
+
+    Examples
+    --------
+    >>> from ntkkit.networks import Dense, Serial
+    >>> linear = Serial([Dense(weight_var=1.0, bias_var=0.0)])
+    >>> nngp, ntk = linear.limits([[1.0, 1.0]], [[1.0, 3.0]])
+    >>> float(nngp[0, 0])
+    2.0
+    """
+
+    _leaves = ("weight_var", "bias_var")
+
+    def __init__(self, weight_var: float = 2.0, bias_var: float = 0.1, trainable: bool = True) -> None:
+        self.__dict__.update(
+            weight_var=check_real(weight_var, "weight_var"),
+            bias_var=check_real(bias_var, "bias_var"),
+            trainable=bool(trainable),
+        )
+
+    def initialize(
+        self, key: Array, input_shape: tuple[int, ...], width: int
+    ) -> tuple[dict[str, Array], tuple[int, ...]]:
+        weight_key, bias_key = jax.random.split(key)
+        params = {
+            "weight": jax.random.normal(weight_key, (input_shape[-1], width)),
+            "bias": jax.random.normal(bias_key, (width,)),
+        }
+        return params, (*input_shape[:-1], width)
+
+    def apply(self, params: dict[str, Array], inputs: Array) -> Array:
+        fan_in = inputs.shape[-1]
+        # scaling after the product keeps the hyperparameters differentiable and the parameters untouched
+        return jnp.sqrt(self.weight_var / fan_in) * (inputs @ params["weight"]) + jnp.sqrt(self.bias_var) * params["bias"]
+
+    def propagate(self, state: State) -> State:
+        w, b = self.weight_var, self.bias_var
+        var1, var2 = w * state.var1 + b, w * state.var2 + b
+        root1, root2 = safe_sqrt(state.var1), safe_sqrt(state.var2)
+        ws = w * root1 * root2
+        scale = safe_sqrt(var1) * safe_sqrt(var2)
+        spread = safe_ratio(w * b * (root1 - root2) ** 2, scale + ws + b)
+        delta = safe_ratio(spread + ws * state.delta, scale)
+        covariance = ws * (1 - state.delta) + b
+        ntk = None if state.ntk is None else w * state.ntk
+        if self.trainable:
+            ntk = covariance if ntk is None else ntk + covariance
+        return State(var1, var2, delta, self._antipodal(state, root1 + root2, ws, scale), ntk)
+
+    def _antipodal(self, state: State, roots: Array, ws: Array, scale: Array) -> Array | None:
+        """1 + correlation: delta' with +, where scale - ws + b is taken in the form that does not cancel."""
+        if state.anti is None:
+            return None
+        w, b = self.weight_var, self.bias_var
+        gap = jnp.where(ws > b, safe_ratio(w * b * roots**2, scale + ws - b), scale + b - ws)
+        ratio = safe_ratio(gap + ws * state.anti, scale)
+        return jnp.where(scale > 0, ratio, 2)

@@ -1,0 +1,176 @@
+"""The network: layers in a row, of no particular width, with both infinite-width kernels."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from sklearn.utils import check_random_state
+
+from ntkkit.networks.layer import Layer
+from ntkkit.networks.state import State, diagonal_state, tile_state
+from ntkkit.networks.value import check_count
+
+Limits = tuple[Array, Array]
+
+
+class Network(Layer):
+    """A network: finite at any width by `init` and `apply`, infinite by `limits`. Itself a layer of larger networks."""
+
+    input_shape: tuple[int, ...] | None = None
+
+    @property
+    @abstractmethod
+    def sequence(self) -> tuple[Layer, ...]:
+        """The layers in order; the last is the readout."""
+
+    @property
+    def input_kind(self) -> str:
+        """What one input is: "rows" (features), or "images" of `input_shape`."""
+        return "rows" if self.input_shape is None else "images"
+
+    # ---- infinite width
+
+    def limits(self, X: Any, Y: Any, *, same: bool = False, depths: Sequence[int] | None = None) -> Limits:
+        """Both kernels of the infinitely wide network, in one pass.
+
+        Parameters
+        ----------
+        X, Y : arrays of shape (n, ...) and (m, ...)
+            Rows, or images of `input_shape`, of a floating dtype. Pure jax: differentiable, and of the precision of the
+            user's flag; `ntkkit.NTK` is the checked, tiled, numpy face of this.
+        same : bool, default=False
+            Say so if X is Y: the diagonal is then exact. Static.
+        depths : sequence of int, optional
+            For families that have a depth: the kernels at each of these depths, stacked in front.
+
+        Returns
+        -------
+        nngp, ntk : arrays of shape (n, m), or (len(depths), n, m)
+        """
+        return self._limits(tile_state(self._rows(X), self._rows(Y), same=same), depths)
+
+    def limits_diag(self, X: Any, *, depths: Sequence[int] | None = None) -> Limits:
+        """The diagonals of `limits(X, X)`, each of shape (n,), at the cost of n pairs."""
+        return self._limits(diagonal_state(self._rows(X)), depths)
+
+    def _limits(self, state: State, depths: Sequence[int] | None) -> Limits:
+        if depths is not None:
+            raise ValueError(f"depths= needs a family with a depth, such as FullyConnected; found {type(self).__name__}.")
+        return kernels_of(self.propagate(state))
+
+    def propagate(self, state: State) -> State:
+        for layer in self.sequence:
+            state = layer.propagate(state)
+        return state
+
+    def _rows(self, X: Any) -> Array:
+        """Inputs as floating rows; images are flattened, which is how a dense layer reads them."""
+        X = jnp.asarray(X)
+        if not jnp.issubdtype(X.dtype, jnp.floating):
+            X = X.astype(jax.dtypes.canonicalize_dtype(np.float64))
+        return X.reshape(len(X), -1)
+
+    # ---- finite width
+
+    def init(self, random_state: Any, input_shape: int | Sequence[int], *, width: int = 512, n_outputs: int = 1) -> Any:
+        """Parameters of the network at a finite width, every entry standard normal.
+
+        Parameters
+        ----------
+        random_state : int, RandomState instance, None, or jax key
+            As in scikit-learn; jax keys can be vmapped over.
+        input_shape : int or tuple of int
+            The shape of one input, without the batch.
+        width : int, default=512
+            Units (channels) of each hidden layer.
+        n_outputs : int, default=1
+            Units of the readout, the last layer.
+
+        Returns
+        -------
+        params : pytree of jax arrays
+        """
+        shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
+        check_count(width, "width", low=1)
+        check_count(n_outputs, "n_outputs", low=1)
+        params, _ = self._initialize(_as_key(random_state), self._finite_shape(shape), width, n_outputs)
+        return params
+
+    def apply(self, params: Any, inputs: Array) -> Array:
+        """The finite network's outputs: (n, ...) -> (n, n_outputs). Pure jax."""
+        outputs = self._rows(inputs)
+        for layer, param in zip(self.sequence, params, strict=True):
+            outputs = layer.apply(param, outputs)
+        return outputs
+
+    def initialize(self, key: Array, input_shape: tuple[int, ...], width: int) -> tuple[Any, tuple[int, ...]]:
+        return self._initialize(key, input_shape, width, width)
+
+    def _finite_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (math.prod(shape),)
+
+    def _initialize(
+        self, key: Array, shape: tuple[int, ...], width: int, n_outputs: int
+    ) -> tuple[list[Any], tuple[int, ...]]:
+        layers, params = self.sequence, []
+        for i, (layer, layer_key) in enumerate(zip(layers, jax.random.split(key, len(layers)), strict=True)):
+            param, shape = layer.initialize(layer_key, shape, n_outputs if i == len(layers) - 1 else width)
+            params.append(param)
+        return params, shape
+
+
+class Serial(Network):
+    """Layers one after another; the last is the readout.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        `Dense`, activations, other networks. Static in number and kind; their hyperparameters are differentiable and
+        reached by position, ``layers__0__weight_var``.
+    input_shape : tuple of int, optional
+        The shape of one input if inputs are images (n, H, W, C) or such images flattened.
+
+    Examples
+    --------
+    >>> from ntkkit.networks import Dense, Relu, Serial
+    >>> network = Serial([Dense(), Relu(), Dense()])
+    >>> network.replace(layers__0__weight_var=1.0).layers[0]
+    Dense(weight_var=1.0)
+    """
+
+    def __init__(self, layers: Sequence[Layer], input_shape: Sequence[int] | None = None) -> None:
+        if not isinstance(layers, (list, tuple)) or not layers or not all(isinstance(x, Layer) for x in layers):
+            raise TypeError(f"layers must be a non-empty list of layers, found {layers!r}.")
+        self.__dict__.update(layers=list(layers), input_shape=check_shape(input_shape))
+
+    @property
+    def sequence(self) -> tuple[Layer, ...]:
+        return tuple(self.__dict__["layers"])
+
+
+def kernels_of(state: State) -> Limits:
+    """(nngp, ntk) of a final state."""
+    nngp = state.covariance
+    return nngp, jnp.zeros_like(nngp) if state.ntk is None else state.ntk
+
+
+def check_shape(input_shape: Sequence[int] | None) -> tuple[int, ...] | None:
+    """An input shape as a tuple of positive integers, or None."""
+    if input_shape is None:
+        return None
+    if not isinstance(input_shape, (list, tuple)) or not input_shape:
+        raise TypeError(f"input_shape must be a tuple of integers such as (28, 28, 1), found {input_shape!r}.")
+    return tuple(check_count(size, "input_shape", low=1) for size in input_shape)
+
+
+def _as_key(random_state: Any) -> Array:
+    if isinstance(random_state, jax.Array):
+        return random_state
+    return jax.random.key(check_random_state(random_state).randint(np.iinfo(np.int32).max))

@@ -1,0 +1,85 @@
+"""What travels through the layers: the Gaussian statistics of a tile of pairs, and how a tile begins.
+
+A pair (x, y) is carried by its *distance* delta = 1 - correlation rather than by its covariance. arccos turns a rounding
+error e of a correlation near 1 into sqrt(2 e); the distance has all its digits where they matter, and every layer maps
+it by sums of non-negative terms.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+class State(NamedTuple):
+    """Statistics of a unit's values h(x), h(y) over random parameters, for a tile of pairs, and the NTK so far.
+
+    ``var1`` and ``var2`` broadcast against ``delta``: (n, 1), (1, m) and (n, m) on a tile of rows; (n,), (n,) and (n,) on
+    a diagonal.
+    """
+
+    var1: Array  # E[h(x)^2]
+    var2: Array  # E[h(y)^2]
+    delta: Array  # 1 - E[h(x) h(y)] / sqrt(var1 var2), in [0, 2]; 0 where a variance is 0
+    anti: Array | None = None  # 2 - delta with its own digits, for antipodes; None once delta <= 1 is known
+    ntk: Array | None = None  # None means zero: nothing trainable yet
+
+    @property
+    def scale(self) -> Array:
+        """sqrt(var1 var2)."""
+        return safe_sqrt(self.var1) * safe_sqrt(self.var2)
+
+    @property
+    def covariance(self) -> Array:
+        """E[h(x) h(y)] = sqrt(var1 var2) (1 - delta)."""
+        return self.scale * (1 - self.delta)
+
+
+def safe_sqrt(x: Array) -> Array:
+    """sqrt with derivative 0, not infinity, at 0."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+
+
+def safe_ratio(numerator: Array, denominator: Array) -> Array:
+    """numerator / denominator, and 0 where the denominator is 0."""
+    positive = denominator > 0
+    return jnp.where(positive, numerator / jnp.where(positive, denominator, 1), 0)
+
+
+def tile_state(X: Array, Y: Array, *, same: bool) -> State:
+    """State of the inputs: (n, d), (m, d) -> tile of (n, m), with E[h(x) h(y)] = x.y / d.
+
+    The angle is computed in float64 (where jax has it enabled), the rest in the inputs' dtype. With ``same`` (X is Y) the
+    diagonal's distances are exact zeros.
+    """
+    dtype = jnp.result_type(X, Y)
+    (unit1, var1), (unit2, var2) = _directions(X), _directions(Y)
+    correlation = jnp.clip(jnp.matmul(unit1, unit2.T, precision=jax.lax.Precision.HIGHEST), -1, 1)
+    if same:
+        correlation = jnp.where(jnp.eye(len(X), dtype=bool), 1, correlation)
+    proper = (var1[:, None] > 0) & (var2[None, :] > 0)
+    delta = jnp.where(proper, 1 - correlation, 0)
+    return State(
+        var1=var1[:, None].astype(dtype),
+        var2=var2[None, :].astype(dtype),
+        delta=delta.astype(dtype),
+        anti=jnp.where(proper, 1 + correlation, 2).astype(dtype),
+    )
+
+
+def diagonal_state(X: Array) -> State:
+    """State of each input with itself: (n, d) -> (n,)."""
+    var = _directions(X)[1].astype(X.dtype)
+    return State(var1=var, var2=var, delta=jnp.zeros_like(var))
+
+
+def _directions(X: Array) -> tuple[Array, Array]:
+    """x / |x| (zero for a zero row) and |x|^2 / d, in the widest dtype that is enabled."""
+    wide = X.astype(jax.dtypes.canonicalize_dtype(np.float64))
+    squares = jnp.sum(wide * wide, axis=-1)
+    return safe_ratio(wide, safe_sqrt(squares)[:, None]), squares / X.shape[-1]
