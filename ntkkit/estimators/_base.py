@@ -1,0 +1,126 @@
+"""What the estimators share: parameters, the Gram matrix, one solve, one product."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn import get_config
+from sklearn.base import BaseEstimator, clone
+from sklearn.gaussian_process.kernels import Kernel as SklearnKernel
+from sklearn.utils import gen_batches
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from ntkkit.engine import Engine
+from ntkkit.estimators._validation import check_gram, check_input, check_symmetric, is_precomputed
+from ntkkit.kernels import Kernel
+from ntkkit.linalg import SOLVERS, solve_ridge
+
+
+class RidgeMachine(BaseEstimator):
+    """f(x) = sum_i a_i k(x, x_i) with (K + alpha I) a = y. Subclasses say what y is."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "kernel": "no_validation",  # check_kernel does, with a remedy
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "solver": [StrOptions(set(SOLVERS))],
+        "engine": [HasMethods(["gram", "diag"]), None],
+    }
+
+    X_fit_: np.ndarray | None
+    dual_coef_: np.ndarray
+    solver_: str
+
+    def __init__(
+        self, kernel: Any = None, *, alpha: float = 1e-3, solver: str = "auto", engine: Engine | None = None
+    ) -> None:
+        self.kernel = kernel
+        self.alpha = alpha
+        self.solver = solver
+        self.engine = engine
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.pairwise = is_precomputed(self.kernel)
+        return tags
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; those of the kernel as ``kernel__network__depth=5``.
+
+        The kernel object itself is not changed: a changed clone takes its place.
+
+        Parameters
+        ----------
+        **params
+            Parameters by name.
+
+        Returns
+        -------
+        self
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name, or parameters of a kernel that has none.
+        """
+        inner = {name: params.pop(name) for name in list(params) if name.startswith("kernel__")}
+        if inner:
+            kernel = params.get("kernel", self.kernel)
+            if not isinstance(kernel, SklearnKernel):
+                raise ValueError(
+                    f"kernel is {kernel!r}, which has no parameters to set by {', '.join(inner)}: "
+                    "pass kernel=NTK(FullyConnected())."
+                )
+            changes = {name.removeprefix("kernel__"): value for name, value in inner.items()}
+            params["kernel"] = clone(kernel).set_params(**changes)
+        return super().set_params(**params)
+
+    def _fit_dual(
+        self, kernel: Any, X: np.ndarray, targets: np.ndarray, *, rows: Any, weights: np.ndarray | None
+    ) -> None:
+        """Solve for the samples `rows`; the others' coefficients are zero."""
+        n_samples = len(X)
+        if is_precomputed(kernel):
+            check_symmetric(X, "X, with kernel='precomputed',")
+            K = X[rows][:, rows]
+        else:
+            K = self._gram(kernel, X[rows])
+        dual_coef, self.solver_ = solve_ridge(
+            K,
+            targets,
+            self.alpha,
+            solver=self.solver,
+            sample_weight=weights,
+            overwrite=isinstance(kernel, SklearnKernel),  # what a callable returned may be its own
+        )
+        self.dual_coef_ = np.zeros((n_samples, *targets.shape[1:]))
+        self.dual_coef_[rows] = dual_coef
+        self.kernel_ = kernel
+        self.X_fit_ = None if is_precomputed(kernel) else X
+
+    def _evaluate(self, X: Any) -> np.ndarray:
+        """f(X), in chunks of rows that fit scikit-learn's `working_memory`."""
+        check_is_fitted(self)
+        X = check_input(self, X, kernel=self.kernel_, reset=False)
+        if self.X_fit_ is None:
+            return X @ self.dual_coef_
+        n_rows = max(1, int(get_config()["working_memory"] * 2**20 / (8 * len(self.X_fit_))))
+        parts = [
+            self._gram(self.kernel_, X[chunk], self.X_fit_) @ self.dual_coef_ for chunk in gen_batches(len(X), n_rows)
+        ]
+        return np.concatenate(parts)
+
+    def _gram(self, kernel: Any, X: np.ndarray, Y: np.ndarray | None = None) -> np.ndarray:
+        """Evaluate the kernel of every pair, symmetric without Y."""
+        shape = (len(X), len(X if Y is None else Y))
+        if isinstance(kernel, Kernel):
+            return check_gram((self.engine or Engine()).gram(kernel, X, Y), shape)
+        if isinstance(kernel, SklearnKernel):
+            return check_gram(kernel(X, Y), shape)
+        K = check_gram(kernel(X, X if Y is None else Y), shape)
+        if Y is None:
+            check_symmetric(K, "The matrix that the kernel returns for k(X, X)")
+        return K

@@ -1,0 +1,150 @@
+"""Classification: least squares on targets +1 and -1, one output a class."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils.multiclass import check_classification_targets
+
+from ntkkit.estimators._base import RidgeMachine
+from ntkkit.estimators._validation import all_or_nothing, check_input, check_kernel, check_weights
+
+
+class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
+    """Least-squares classification: sign f(x), or argmax_c f_c(x), with (K + alpha I) a = Y and Y in {-1, +1}.
+
+    One machine against the rest for every class (a single one for two classes), as in scikit-learn's RidgeClassifier
+    but without intercept beyond what the kernel brings. With the NTK of a network and alpha = 0 this is the mean
+    prediction of that network, infinitely wide and trained on squared error (Jacot et al. 2018).
+
+    Parameters
+    ----------
+    kernel : kernel, callable, "precomputed" or None, default=None
+        As in `NeuralKernelRegressor`: ``NTK(network)`` or another kernel of ntkkit or scikit-learn, a callable
+        ``k(X, Y) -> (n, m)`` on whole matrices, or "precomputed". None is ``NTK(FullyConnected())``.
+    alpha : float, default=1e-3
+        Ridge term in [0, inf), absolute; 0 interpolates.
+    solver : {"auto", "cholesky", "eigen"}, default="auto"
+        As in `NeuralKernelRegressor`.
+    engine : Engine, optional
+        Memory budget and progress of evaluating kernels of ntkkit; the default engine otherwise.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted; those of samples of weight zero only are not among them.
+    kernel_ : kernel, callable or "precomputed"
+        What was evaluated.
+    X_fit_ : ndarray of shape (n_samples, n_features) or None
+        The training inputs, images as rows; None with kernel="precomputed".
+    dual_coef_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
+        The coefficients a, one column a class; for two classes one column in all. Zero where the sample weight is.
+    solver_ : str
+        The solver that found them: "cholesky" or "eigen".
+    n_features_in_ : int
+        Columns of X; of images, the numbers in one.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, where X has any.
+
+    See Also
+    --------
+    NeuralKernelRegressor : The same machine for numbers, with notes on cost and memory.
+    sklearn.calibration.CalibratedClassifierCV : Probabilities from the decision function.
+
+    References
+    ----------
+    Jacot, Gabriel, Hongler (2018), Neural Tangent Kernel: Convergence and Generalization in Neural Networks.
+    Lee, Bahri, Novak, Schoenholz, Pennington, Sohl-Dickstein (2018), Deep Neural Networks as Gaussian Processes.
+
+    Examples
+    --------
+    The exclusive or, which no linear machine can learn; by symmetry f is 0 where the inputs cancel.
+
+    >>> from ntkkit import NTK, FullyConnected, NeuralKernelClassifier
+    >>> X = [[-1, -1], [-1, 1], [1, -1], [1, 1]]
+    >>> model = NeuralKernelClassifier(NTK(FullyConnected(depth=1))).fit(
+    ...     X, ["same", "other", "other", "same"]
+    ... )
+    >>> model.predict([[-2, -2], [2, -1]])
+    array(['same', 'other'], dtype='<U5')
+    """
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Solve for the coefficients.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Finite numbers; images (n_samples, *input_shape), or those as rows, where the network has an `input_shape`;
+            the Gram matrix (n_samples, n_samples) with kernel="precomputed".
+        y : array-like of shape (n_samples,)
+            Labels: text, integers or booleans, of two classes or more.
+        sample_weight : float or array-like of shape (n_samples,), optional
+            Weights >= 0 of the squared errors; 0 is as good as removing the sample.
+
+        Returns
+        -------
+        self
+            The fitted estimator. Where fit raises, the estimator is as it was before.
+
+        Raises
+        ------
+        ValueError
+            If y is multilabel, or of one class. And, with TypeError for a sparse X and LinAlgError from
+            solver="cholesky", for input that cannot be used.
+        """
+        with all_or_nothing(self):
+            kernel = check_kernel(self)
+            if len(getattr(y, "shape", ())) == 2 and y.shape[1] > 1:
+                raise ValueError(
+                    f"y must be 1-D, found shape {y.shape}: for several labels a sample, wrap the classifier in "
+                    "sklearn.multioutput.MultiOutputClassifier."
+                )
+            X, y = check_input(self, X, y, kernel=kernel, reset=True)
+            check_classification_targets(y)
+            rows, weights = check_weights(sample_weight, X)
+            self.classes_, codes = np.unique(y[rows], return_inverse=True)
+            if len(self.classes_) < 2:
+                raise ValueError(
+                    f"y must have at least two classes among the samples of positive weight, found one class: "
+                    f"{self.classes_[0]!r}."
+                )
+            targets = np.where(codes[:, None] == np.arange(len(self.classes_)), 1.0, -1.0)
+            if len(self.classes_) == 2:
+                targets = targets[:, 1]
+            self._fit_dual(kernel, X, targets, rows=rows, weights=weights)
+        return self
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Evaluate f.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As in fit; with kernel="precomputed" the kernel of new samples (rows) with the training samples (columns).
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            f, about +1 on samples of the class and -1 elsewhere; for two classes, of `classes_[1]` alone.
+        """
+        return self._evaluate(X)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As in `decision_function`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            The class of largest f.
+        """
+        scores = self.decision_function(X)
+        return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
