@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from ntkkit.networks.angle import angle, sine_gap
-from ntkkit.networks.layer import Layer
+from ntkkit.networks.layer import Layer, Shape
 from ntkkit.networks.state import State, safe_ratio, safe_sqrt
 
 
@@ -40,7 +40,7 @@ class Activation(Layer):
     def dual(self, state: State) -> tuple[Array, Array | None, Array]:
         """Distance and antipodal distance of (phi(u), phi(v)), and E[phi'(u) phi'(v)]."""
 
-    def initialize(self, key: Array, input_shape: tuple[int, ...], width: int) -> tuple[Any, tuple[int, ...]]:
+    def initialize(self, key: Array, input_shape: Shape, *, width: int, n_outputs: int) -> tuple[Any, Shape]:
         return (), input_shape
 
     def apply(self, params: Any, inputs: Array) -> Array:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ntkkit.networks.layer import Layer
+from ntkkit.networks.layer import Layer, Shape
 from ntkkit.networks.state import State, safe_ratio, safe_sqrt
 from ntkkit.networks.value import check_real
 
@@ -50,15 +52,13 @@ class Dense(Layer):
             trainable=bool(trainable),
         )
 
-    def initialize(
-        self, key: Array, input_shape: tuple[int, ...], width: int
-    ) -> tuple[dict[str, Array], tuple[int, ...]]:
+    def initialize(self, key: Array, input_shape: Shape, *, width: int, n_outputs: int) -> tuple[Any, Shape]:
         weight_key, bias_key = jax.random.split(key)
         params = {
-            "weight": jax.random.normal(weight_key, (input_shape[-1], width)),
-            "bias": jax.random.normal(bias_key, (width,)),
+            "weight": jax.random.normal(weight_key, (input_shape[-1], n_outputs)),
+            "bias": jax.random.normal(bias_key, (n_outputs,)),
         }
-        return params, (*input_shape[:-1], width)
+        return params, (*input_shape[:-1], n_outputs)
 
     def apply(self, params: dict[str, Array], inputs: Array) -> Array:
         fan_in = inputs.shape[-1]

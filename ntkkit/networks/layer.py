@@ -11,12 +11,19 @@ from ntkkit.networks.state import State
 from ntkkit.networks.value import FrozenValue
 
 
+Shape = tuple[int, ...]
+
+
 class Layer(FrozenValue):
     """One step of a network. A layer's file holds its finite map and its kernel map together."""
 
     @abstractmethod
-    def initialize(self, key: Array, input_shape: tuple[int, ...], width: int) -> tuple[Any, tuple[int, ...]]:
-        """Draw parameters for inputs of ``input_shape`` (without the batch): (parameters, output shape)."""
+    def initialize(self, key: Array, input_shape: Shape, *, width: int, n_outputs: int) -> tuple[Any, Shape]:
+        """Draw parameters for inputs of ``input_shape`` (without the batch): (parameters, output shape).
+
+        The layer has ``n_outputs`` units (channels), and ``width`` inside if there is an inside; in the middle of a
+        network the two are the same.
+        """
 
     @abstractmethod
     def apply(self, params: Any, inputs: Array) -> Array:

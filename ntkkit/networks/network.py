@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 from sklearn.utils import check_random_state
 
-from ntkkit.networks.layer import Layer
+from ntkkit.networks.layer import Layer, Shape
 from ntkkit.networks.state import State, diagonal_state, tile_state
 from ntkkit.networks.value import check_count
 
@@ -23,7 +23,7 @@ Limits = tuple[Array, Array]
 class Network(Layer):
     """A network: finite at any width by `init` and `apply`, infinite by `limits`. Itself a layer of larger networks."""
 
-    input_shape: tuple[int, ...] | None = None
+    input_shape: Shape | None = None
 
     @property
     @abstractmethod
@@ -100,8 +100,8 @@ class Network(Layer):
         shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
         check_count(width, "width", low=1)
         check_count(n_outputs, "n_outputs", low=1)
-        params, _ = self._initialize(_as_key(random_state), self._finite_shape(shape), width, n_outputs)
-        return params
+        flat = (math.prod(shape),)  # as `_rows` reads them
+        return self.initialize(_as_key(random_state), flat, width=width, n_outputs=n_outputs)[0]
 
     def apply(self, params: Any, inputs: Array) -> Array:
         """The finite network's outputs: (n, ...) -> (n, n_outputs). Pure jax."""
@@ -110,20 +110,14 @@ class Network(Layer):
             outputs = layer.apply(param, outputs)
         return outputs
 
-    def initialize(self, key: Array, input_shape: tuple[int, ...], width: int) -> tuple[Any, tuple[int, ...]]:
-        return self._initialize(key, input_shape, width, width)
-
-    def _finite_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return (math.prod(shape),)
-
-    def _initialize(
-        self, key: Array, shape: tuple[int, ...], width: int, n_outputs: int
-    ) -> tuple[list[Any], tuple[int, ...]]:
-        layers, params = self.sequence, []
-        for i, (layer, layer_key) in enumerate(zip(layers, jax.random.split(key, len(layers)), strict=True)):
-            param, shape = layer.initialize(layer_key, shape, n_outputs if i == len(layers) - 1 else width)
+    def initialize(self, key: Array, input_shape: Shape, *, width: int, n_outputs: int) -> tuple[Any, Shape]:
+        *hidden, readout = zip(self.sequence, jax.random.split(key, len(self.sequence)), strict=True)
+        params, shape = [], input_shape
+        for layer, layer_key in hidden:
+            param, shape = layer.initialize(layer_key, shape, width=width, n_outputs=width)
             params.append(param)
-        return params, shape
+        param, shape = readout[0].initialize(readout[1], shape, width=width, n_outputs=n_outputs)
+        return [*params, param], shape
 
 
 class Serial(Network):
@@ -161,7 +155,7 @@ def kernels_of(state: State) -> Limits:
     return nngp, jnp.zeros_like(nngp) if state.ntk is None else state.ntk
 
 
-def check_shape(input_shape: Sequence[int] | None) -> tuple[int, ...] | None:
+def check_shape(input_shape: Sequence[int] | None) -> Shape | None:
     """An input shape as a tuple of positive integers, or None."""
     if input_shape is None:
         return None

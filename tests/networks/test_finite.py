@@ -1,0 +1,73 @@
+"""Finite networks, and how fast their kernels approach the limits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntkkit import FullyConnected
+from ntkkit.networks import Dense, Relu, Serial
+
+
+def empirical_kernels(network, X, width, seed):
+    """Empirical (nngp, ntk): averages over many outputs, and a contraction of the Jacobian of one output."""
+    params = network.init(seed, X.shape[1], width=width)
+    jacobian = jax.jacobian(lambda p: network.apply(p, X)[:, 0])(params)
+    ntk = sum(leaf.reshape(len(X), -1) @ leaf.reshape(len(X), -1).T for leaf in jax.tree.leaves(jacobian))
+    outputs = network.apply(network.init(seed, X.shape[1], width=width, n_outputs=4 * width), X)
+    return outputs @ outputs.T / outputs.shape[1], ntk
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("params", [{"activation": "relu"}, {"activation": "erf", "readout_weight_var": 1.0}], ids=str)
+def test_empirical_kernels_approach_the_limits_like_one_over_root_width(params):
+    X = jnp.asarray(np.random.default_rng(1).standard_normal((3, 6)), jnp.float32)
+    network = FullyConnected(depth=2, **params)
+    limits = network.limits(X, X)
+    widths = np.array([32, 128, 512])
+    errors = []
+    for width in widths:
+        kernels = [empirical_kernels(network, X, width, seed) for seed in range(24)]
+        errors.append([np.sqrt(np.mean([(k[i] - limits[i]) ** 2 for k in kernels])) for i in (0, 1)])
+    for i, name in enumerate(("nngp", "ntk")):
+        slope = np.polyfit(np.log(widths), np.log([error[i] for error in errors]), 1)[0]
+        assert -0.65 < slope < -0.35, name
+    means = [np.mean([k[1] for k in kernels], axis=0)]
+    np.testing.assert_allclose(means[0], limits[1], atol=4 * errors[-1][1] / np.sqrt(24))
+
+
+def test_apply_is_the_formula(rng):
+    X = rng.standard_normal((4, 3)).astype(np.float32)
+    network = FullyConnected(depth=1, weight_var=1.5, bias_var=0.3, readout_bias_var=0.0)
+    params = network.init(0, 3, width=8, n_outputs=2)
+    first, nothing, readout = params
+    assert nothing == ()
+    hidden = np.maximum(np.sqrt(1.5 / 3) * X @ first["weight"] + np.sqrt(0.3) * first["bias"], 0)
+    expected = np.sqrt(1.5 / 8) * hidden @ readout["weight"]
+    np.testing.assert_allclose(network.apply(params, X), expected, rtol=2e-5)
+    assert network.apply(params, X).shape == (4, 2)
+
+
+def test_images_and_keys(rng):
+    images = rng.standard_normal((2, 3, 2, 1)).astype(np.float32)
+    network = FullyConnected(depth=1, input_shape=(3, 2, 1))
+    params = network.init(0, (3, 2, 1), width=4)
+    np.testing.assert_array_equal(network.apply(params, images), network.apply(params, images.reshape(2, -1)))
+    ensemble = jax.vmap(lambda key: network.init(key, (6,), width=4))(jax.random.split(jax.random.key(0), 5))
+    assert ensemble[0]["weight"].shape == (5, 6, 4)
+    same = network.init(np.random.RandomState(0), 6, width=4)
+    np.testing.assert_array_equal(same[0]["weight"], params[0]["weight"])
+
+
+def test_nested_networks_have_hidden_width_inside():
+    network = Serial([Serial([Dense(), Relu()]), Serial([Dense(), Relu(), Dense()])])
+    params = network.init(0, 3, width=7, n_outputs=2)
+    assert params[0][0]["weight"].shape == (3, 7)
+    assert params[1][0]["weight"].shape == (7, 7)
+    assert params[1][2]["weight"].shape == (7, 2)
+
+
+@pytest.mark.parametrize("bad", [{"width": 0}, {"n_outputs": 0}])
+def test_bad_sizes(bad):
+    with pytest.raises(ValueError, match=r"must be >= 1, found 0"):
+        FullyConnected().init(0, 3, **bad)
