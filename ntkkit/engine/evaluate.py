@@ -14,13 +14,13 @@ from jax import Array
 from tqdm.auto import tqdm
 
 from ntkkit.engine.compile import Job
-from ntkkit.engine.plan import Plan, Rectangle, available_memory, make_plan, parse_memory
+from ntkkit.engine.plan import SHORTEST_SIDE, Plan, Rectangle, available_memory, make_plan, parse_memory
 from ntkkit.kernels.base import Kernel
 from ntkkit.kernels.inputs import result_dtype
 
 # Tiles in flight: one is copied to the host while another is computed, and small tiles use two cores better.
 WORKERS = 2
-DIAGONAL_ROWS = 4096
+DIAGONAL_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Engine:
         """The kernel of each input with itself, shape (n,), without the Gram matrix."""
         X, _ = _checked(kernel, X)
         job = Job(_diagonal, kernel, result_dtype(X), {})
-        length = min(DIAGONAL_ROWS, 2 ** (len(X) - 1).bit_length())
+        length = DIAGONAL_ROWS if len(X) > SHORTEST_SIDE else SHORTEST_SIDE
         parts = [job(job.on_device(X[start : start + length], length)) for start in range(0, len(X), length)]
         return np.concatenate(parts)[: len(X)].copy()
 
@@ -179,7 +179,7 @@ def _allocate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def _tile(kernel: Kernel, X: Array, Y: Array, *, same: bool) -> Array:
-    return kernel.tile(X, Y, same=same)
+    return _mirrored(kernel.tile(X, Y, same=same), same)
 
 
 def _tile_with_gradient(kernel: Kernel, X: Array, Y: Array, *, same: bool, paths: tuple[str, ...]) -> Array:
@@ -192,7 +192,15 @@ def _tile_with_gradient(kernel: Kernel, X: Array, Y: Array, *, same: bool, paths
         return kernel.replace(**dict(zip(paths, changed, strict=True))).tile(X, Y, same=same)
 
     tile, push = jax.linearize(at, jnp.zeros_like(values))
-    return jnp.concatenate([tile[None], jax.vmap(push)(jnp.eye(len(paths), dtype=X.dtype))])
+    return _mirrored(jnp.concatenate([tile[None], jax.vmap(push)(jnp.eye(len(paths), dtype=X.dtype))]), same)
+
+
+def _mirrored(tile: Array, same: bool) -> Array:
+    """A tile on the diagonal, symmetric to the last bit."""
+    if not same:
+        return tile
+    upper = jnp.triu(jnp.ones(tile.shape[-2:], dtype=bool))
+    return jnp.where(upper, tile, jnp.swapaxes(tile, -1, -2))
 
 
 def _diagonal(kernel: Kernel, X: Array) -> Array:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 # The longest side of a tile of rows: on a CPU its arrays must stay in cache (freshly mapped pages cost more than the
 # arithmetic). Measured: 384 to 768 rows alike in float32, half as fast at 1024 and more.
 LONGEST_SIDE = 512
-# Sides are multiples of this (or powers of two below it), so that few distinct shapes are ever compiled.
-SIDE_STEP = 32
+# Sides are multiples of this (or SHORTEST_SIDE), so that few distinct shapes are compiled:
+# compiling takes longer than padding costs.
+SIDE_STEP = 64
+SHORTEST_SIDE = 32
 TILES_A_BLOCK_SIDE = 8
 
 
@@ -111,14 +113,15 @@ def make_plan(
                 f"memory={budget} bytes is too little: one pair of inputs needs {needed} bytes ({workers} at a time). "
                 f"Raise memory= to at least {needed}."
             )
-        longest //= 2
+        # what a tile needs grows with its area: go on where that fits, without compiling everything in between
+        fitting = longest * math.sqrt(budget / needed)
+        longest = max(1, min(longest // 2, 2 ** math.floor(math.log2(max(fitting, 1)))))
 
 
 def _side(size: int, longest: int) -> int:
     """A tile's side: `size` cut evenly into parts no longer than `longest`, rounded up to few distinct values."""
     even = math.ceil(size / math.ceil(size / longest))
-    rounded = 2 ** math.ceil(math.log2(even)) if even < SIDE_STEP else math.ceil(even / SIDE_STEP) * SIDE_STEP
-    return min(rounded, longest)
+    return min(longest, SHORTEST_SIDE if even <= SHORTEST_SIDE else math.ceil(even / SIDE_STEP) * SIDE_STEP)
 
 
 def parse_memory(memory: int | str) -> int:

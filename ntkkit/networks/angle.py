@@ -22,13 +22,13 @@ def angle(delta: Array, anti: Array) -> tuple[Array, Array]:
 
     Each is as exact, relative to itself, as its argument. Derivatives are 0 where they are infinite (delta or anti 0).
     """
-    near = jnp.minimum(delta, anti)
+    acute = delta <= anti
+    near = jnp.where(acute, delta, anti)  # not minimum, whose derivative at a right angle is an average
     coefficients = _coefficients(near.dtype)
     value = jnp.full_like(near, coefficients[-1])
     for coefficient in coefficients[-2::-1]:
         value = value * near + coefficient
     small = safe_sqrt(near) * value
-    acute = delta <= anti
     return jnp.where(acute, small, np.pi - small), jnp.where(acute, np.pi - small, small)
 
 

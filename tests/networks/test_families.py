@@ -114,6 +114,17 @@ def test_limits_jit_vmap_and_differentiate(rng):
     assert jnp.isfinite(jax.grad(lambda a: network.limits(a, X)[1].sum())(X)).all()
 
 
+def test_gradient_at_right_angles():
+    """One-hot rows meet at exactly 90 degrees, where the two branches of the angle meet."""
+    network = FullyConnected(depth=2, bias_var=0.0)
+    with jax.enable_x64(True):
+        x, y = jnp.array([[1.0, 0.0]]), jnp.array([[0.0, 1.0]])
+        for limit in (0, 1):
+            gradient = jax.grad(lambda a, i=limit: network.limits(a, y)[i].sum())(x)[0, 1]
+            up, down = (network.limits(x.at[0, 1].add(s), y)[limit].sum() for s in (1e-5, -1e-5))
+            assert gradient == pytest.approx(float(up - down) / 2e-5, rel=1e-6)
+
+
 HOSTILE = np.array([[1.0, 2.0], [1.0, 2.0], [-1.0, -2.0], [2.0, 4.0], [0.0, 0.0], [0.0, 0.0], [1e3, -1e3], [1e-3, 0.0]])
 
 
