@@ -122,7 +122,10 @@ class Engine:
                 result[..., part.columns, part.rows] = np.swapaxes(tile, -1, -2)
 
         blocks = plan.blocks()
-        with ThreadPoolExecutor(WORKERS) as pool, tqdm(total=len(blocks), unit="block", disable=not self.progress) as bar:
+        with (
+            ThreadPoolExecutor(WORKERS) as pool,
+            tqdm(total=len(blocks), unit="block", disable=not self.progress) as bar,
+        ):
             for block in blocks:
                 list(pool.map(run, plan.tiles(block)))
                 bar.update()

@@ -137,7 +137,9 @@ def parse_memory(memory: int | str) -> int:
     if isinstance(memory, str):
         return _parse_size(memory)
     if isinstance(memory, bool) or not isinstance(memory, int) or memory <= 0:
-        raise ValueError(f"memory must be 'auto', a size such as '2GB', or a positive number of bytes, found {memory!r}.")
+        raise ValueError(
+            f"memory must be 'auto', a size such as '2GB', or a positive number of bytes, found {memory!r}."
+        )
     return memory
 
 

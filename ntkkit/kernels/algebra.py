@@ -19,7 +19,9 @@ class _Pair(Kernel):
         self.k1, self.k2 = _check_kernel(k1, "k1"), _check_kernel(k2, "k2")
         shapes = {k.input_shape for k in (k1, k2) if not isinstance(k, Constant)}
         if len(shapes) > 1:
-            raise ValueError(f"k1 and k2 must read the same inputs; their input shapes are {k1.input_shape} and {k2.input_shape}.")
+            raise ValueError(
+                f"k1 and k2 must read the same inputs; their input shapes are {k1.input_shape} and {k2.input_shape}."
+            )
 
     @property
     def _reader(self) -> Kernel:

@@ -69,6 +69,11 @@ class Kernel(Value, SklearnKernel):
             float32 if the inputs are, else float64.
         K_gradient : ndarray of shape (n, n, n_free_hyperparameters)
             Only with `eval_gradient`.
+
+        Raises
+        ------
+        ValueError
+            If the inputs are not what the kernel reads, or a gradient is asked for between X and another Y.
         """
         from ntkkit.engine import Engine  # the one upward import: calling a kernel is as fast as everything else
 
@@ -117,21 +122,21 @@ class Kernel(Value, SklearnKernel):
         from ntkkit.kernels.algebra import Constant, Sum
 
         if isinstance(other, numbers.Real):
-            return Sum(self, Constant(other))
+            return Sum(self, Constant(float(other)))
         return Sum(self, other) if isinstance(other, Kernel) else SklearnKernel.__add__(self, other)
 
     def __radd__(self, other: Any) -> Any:
         from ntkkit.kernels.algebra import Constant, Sum
 
         if isinstance(other, numbers.Real):
-            return Sum(Constant(other), self)
+            return Sum(Constant(float(other)), self)
         return SklearnKernel.__radd__(self, other)
 
     def __mul__(self, other: Any) -> Any:
         from ntkkit.kernels.algebra import Product, Scaled
 
         if isinstance(other, numbers.Real):
-            return Scaled(self, other)
+            return Scaled(self, float(other))
         return Product(self, other) if isinstance(other, Kernel) else SklearnKernel.__mul__(self, other)
 
     def __rmul__(self, other: Any) -> Any:
@@ -157,7 +162,9 @@ def check_bounds(bounds: Any, paths: dict[str, Any]) -> None:
             continue
         low, high = np.broadcast_to(np.asarray(interval, dtype=float), (2,))
         if not 0 < low <= high < np.inf:
-            raise ValueError(f"bounds[{path!r}] must be 'fixed' or (low, high) with 0 < low <= high, found {interval!r}.")
+            raise ValueError(
+                f"bounds[{path!r}] must be 'fixed' or (low, high) with 0 < low <= high, found {interval!r}."
+            )
 
 
 def _bounds_of(path: str, value: Any, bounds: dict[str, Any]) -> Any:

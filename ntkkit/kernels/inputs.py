@@ -10,7 +10,7 @@ from sklearn.utils import check_array
 
 
 def check_inputs(X: Any, *, kind: str, input_shape: tuple[int, ...] | None, name: str = "X") -> np.ndarray:
-    """Inputs as a finite numeric array of rows: (n, d), or images (n, *input_shape) flattened to (n, prod(input_shape)).
+    """Inputs as a finite numeric array of rows: (n, d), or images (n, *input_shape) flattened.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def flatten_images(X: Any, input_shape: tuple[int, ...] | None, name: str = "X")
     shape, size = np.shape(X), math.prod(input_shape)
     if len(shape) > 2 and shape[1:] == input_shape:
         return np.asarray(X).reshape(-1, size)
-    if len(shape) == 2 and shape[1] == size or len(shape) < 2:
+    if (len(shape) == 2 and shape[1] == size) or len(shape) < 2:
         return X
     raise ValueError(
         f"{name} has shape {shape}, but the network's input_shape is {input_shape}: pass images of shape "

@@ -98,7 +98,7 @@ class Erf(Activation):
 
         E[phi phi] = (2 / pi) kappa, tan kappa = 2 k / sqrt R,    E[phi' phi'] = (4 / pi) / sqrt R
 
-    (Williams 1997, Computing with infinite networks). With kappa = a1, a2 at (u, u), (v, v), the distance of phi(u), phi(v) is
+    (Williams 1997, Computing with infinite networks). With kappa = a1 at (u, u) and a2 at (v, v), the distance is
 
         [(a1 - kappa + a2 - kappa) / 2 - (a1 - a2)^2 / 4 / ((a1 + a2) / 2 + sqrt(a1 a2))] / sqrt(a1 a2),
 

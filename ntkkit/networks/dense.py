@@ -18,7 +18,7 @@ class Dense(Layer):
 
     With s = sqrt(q1 q2) and covariance k = s (1 - delta) of h, the covariance of z is k' = weight_var k + bias_var, and
 
-        delta' = [weight_var bias_var (sqrt(q1) - sqrt(q2))^2 / (s' + weight_var s + bias_var) + weight_var s delta] / s',
+        delta' = [w b (sqrt q1 - sqrt q2)^2 / (s' + w s + b) + w s delta] / s',    w = weight_var, b = bias_var,
 
     a sum of non-negative terms in which nothing cancels. The NTK becomes weight_var ntk + k' (without the k' when the
     parameters are frozen).
@@ -43,6 +43,9 @@ class Dense(Layer):
     2.0
     """
 
+    weight_var: Any
+    bias_var: Any
+    trainable: bool
     _leaves = ("weight_var", "bias_var")
 
     def __init__(self, weight_var: float = 2.0, bias_var: float = 0.1, trainable: bool = True) -> None:
@@ -63,7 +66,9 @@ class Dense(Layer):
     def apply(self, params: dict[str, Array], inputs: Array) -> Array:
         fan_in = inputs.shape[-1]
         # scaling after the product keeps the hyperparameters differentiable and the parameters untouched
-        return jnp.sqrt(self.weight_var / fan_in) * (inputs @ params["weight"]) + jnp.sqrt(self.bias_var) * params["bias"]
+        return (
+            jnp.sqrt(self.weight_var / fan_in) * (inputs @ params["weight"]) + jnp.sqrt(self.bias_var) * params["bias"]
+        )
 
     def propagate(self, state: State) -> State:
         w, b = self.weight_var, self.bias_var

@@ -82,7 +82,8 @@ class FullyConnected(Homogeneous):
 
     References
     ----------
-    Jacot, Gabriel, Hongler (2018), Neural Tangent Kernel; Lee et al. (2018), Deep Neural Networks as Gaussian Processes.
+    Jacot, Gabriel, Hongler (2018), Neural Tangent Kernel; Lee et al. (2018), Deep Neural Networks as Gaussian
+    Processes.
 
     Examples
     --------
@@ -94,6 +95,11 @@ class FullyConnected(Homogeneous):
     True
     """
 
+    activation: str | Callable[..., Any] | Activation
+    weight_var: Any
+    bias_var: Any
+    readout_weight_var: Any
+    readout_bias_var: Any
     _leaves = ("weight_var", "bias_var", "readout_weight_var", "readout_bias_var")
 
     def __init__(
@@ -131,13 +137,6 @@ class FullyConnected(Homogeneous):
         weight_var = self.weight_var if self.readout_weight_var is None else self.readout_weight_var
         bias_var = self.bias_var if self.readout_bias_var is None else self.readout_bias_var
         return (Dense(weight_var, bias_var),)
-
-    # mypy cannot see what the constructor puts into __dict__
-    activation: str | Callable[..., Any] | Activation
-    weight_var: Any
-    bias_var: Any
-    readout_weight_var: Any
-    readout_bias_var: Any
 
 
 def _through(layers: Sequence[Layer], state: State) -> State:

@@ -10,7 +10,6 @@ from jax import Array
 from ntkkit.networks.state import State
 from ntkkit.networks.value import FrozenValue
 
-
 Shape = tuple[int, ...]
 
 

@@ -62,7 +62,9 @@ class Network(Layer):
 
     def _limits(self, state: State, depths: Sequence[int] | None) -> Limits:
         if depths is not None:
-            raise ValueError(f"depths= needs a family with a depth, such as FullyConnected; found {type(self).__name__}.")
+            raise ValueError(
+                f"depths= needs a family with a depth, such as FullyConnected; found {type(self).__name__}."
+            )
         return kernels_of(self.propagate(state))
 
     def propagate(self, state: State) -> State:

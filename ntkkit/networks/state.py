@@ -1,8 +1,8 @@
 """What travels through the layers: the Gaussian statistics of a tile of pairs, and how a tile begins.
 
-A pair (x, y) is carried by its *distance* delta = 1 - correlation rather than by its covariance. arccos turns a rounding
-error e of a correlation near 1 into sqrt(2 e); the distance has all its digits where they matter, and every layer maps
-it by sums of non-negative terms.
+A pair (x, y) is carried by its *distance* delta = 1 - correlation rather than by its covariance. arccos turns a
+rounding error e of a correlation near 1 into sqrt(2 e); the distance has all its digits where they matter, and every
+layer maps it by sums of non-negative terms.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from jax import Array
 class State(NamedTuple):
     """Statistics of a unit's values h(x), h(y) over random parameters, for a tile of pairs, and the NTK so far.
 
-    ``var1`` and ``var2`` broadcast against ``delta``: (n, 1), (1, m) and (n, m) on a tile of rows; (n,), (n,) and (n,) on
-    a diagonal.
+    ``var1`` and ``var2`` broadcast against ``delta``: (n, 1), (1, m) and (n, m) on a tile of rows; (n,), (n,) and (n,)
+    on a diagonal.
     """
 
     var1: Array  # E[h(x)^2]
@@ -54,9 +54,9 @@ def safe_ratio(numerator: Array, denominator: Array) -> Array:
 def tile_state(X: Array, Y: Array, *, same: bool) -> State:
     """State of the inputs: (n, d), (m, d) -> tile of (n, m), with E[h(x) h(y)] = x.y / d.
 
-    The angle is computed in float64 (where jax has it enabled), the rest in the inputs' dtype. With ``same`` (X is Y) the
-    diagonal's distances are exact zeros; so are those within the rounding error of the product, which is what duplicates
-    and scaled copies come to. Other pairs closer than 1e-7 (relative) have an angle that is right to 5e-8.
+    The angle is computed in float64 (where jax has it enabled), the rest in the inputs' dtype. With ``same`` (X is Y)
+    the diagonal's distances are exact zeros; so are those within the rounding error of the product, which is what
+    duplicates and scaled copies come to. Other pairs closer than 1e-7 (relative) have an angle that is right to 5e-8.
     """
     dtype = jnp.result_type(X, Y)
     (unit1, var1), (unit2, var2) = _directions(X), _directions(Y)

@@ -28,7 +28,9 @@ class Value:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        jax.tree_util.register_pytree_node(cls, lambda value: value._flatten(), lambda aux, leaves: cls._rebuild(aux, leaves))
+        jax.tree_util.register_pytree_node(
+            cls, lambda value: value._flatten(), lambda aux, leaves: cls._rebuild(aux, leaves)
+        )
 
     @classmethod
     def _names(cls) -> list[str]:
@@ -81,7 +83,7 @@ class Value:
 
     def _merged(self, params: dict[str, Any]) -> dict[str, Any]:
         """Constructor arguments after a change: whole arguments first, then what the paths change inside them."""
-        own, nested = self.get_params(deep=False), {}
+        own, nested = self.get_params(deep=False), dict[str, dict[str, Any]]()
         for path, value in params.items():
             name, _, rest = path.partition("__")
             if name not in own:
@@ -98,7 +100,7 @@ class Value:
         return (type(self), *((name, _hashable(self.__dict__[name])) for name in self._names()))
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._key() == other._key()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self._key() == other._key()
 
     def __hash__(self) -> int:
         return hash(self._key())
@@ -143,9 +145,10 @@ def check_real(value: Any, name: str, *, optional: bool = False) -> Any:
         value = value.item()
     if not isinstance(value, numbers.Real) or isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be a real number >= 0, found {value!r}; pass a float.")
+    value = float(value)
     if not 0 <= value < float("inf"):
         raise ValueError(f"{name} must be finite and >= 0 (it is a variance or a scale), found {value!r}.")
-    return float(value)
+    return value
 
 
 def check_count(value: Any, name: str, *, low: int = 0) -> int:
@@ -166,7 +169,7 @@ def check_count(value: Any, name: str, *, low: int = 0) -> int:
 
 
 class _Reference(tuple):
-    """A module-level function by module and qualified name: plain pickling of jitted functions fails, copies retrace."""
+    """A module-level function by its names: plain pickling of jitted functions fails, and copies retrace."""
 
     __slots__ = ()
 
@@ -214,8 +217,8 @@ def _replaced(value: Any, changes: dict[str, Any], where: str) -> Any:
             nested.setdefault(int(position), {})[rest] = change
         else:
             items[int(position)] = change
-    for position, inner in nested.items():
-        items[position] = items[position].replace(**inner)
+    for index, inner in nested.items():
+        items[index] = items[index].replace(**inner)
     return type(value)(items)
 
 

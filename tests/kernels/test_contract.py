@@ -110,7 +110,12 @@ def test_is_a_pytree_that_jit_vmap_and_grad_take(kernel, X):
 
 @every_kernel
 def test_clone_pickle_replace_and_hash(kernel, X):
-    for copy in (clone(kernel), pickle.loads(pickle.dumps(kernel)), kernel.replace(), type(kernel)(**kernel.get_params(deep=False))):
+    for copy in (
+        clone(kernel),
+        pickle.loads(pickle.dumps(kernel)),
+        kernel.replace(),
+        type(kernel)(**kernel.get_params(deep=False)),
+    ):
         assert copy == kernel
         assert hash(copy) == hash(kernel)
         assert repr(copy) == repr(kernel)
@@ -144,7 +149,9 @@ def test_gradient_against_finite_differences(kernel, X):
 def test_gradients_in_float32_follow_those_in_float64(X):
     gradient32 = NTK2(X.astype(np.float32), eval_gradient=True)[1]
     assert gradient32.dtype == np.float32
-    np.testing.assert_allclose(gradient32, NTK2(X.astype(np.float32).astype(float), eval_gradient=True)[1], rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(
+        gradient32, NTK2(X.astype(np.float32).astype(float), eval_gradient=True)[1], rtol=2e-5, atol=2e-5
+    )
 
 
 def test_gradient_needs_one_argument(X):
@@ -182,7 +189,7 @@ def test_operators_make_our_own_kernels(X):
     ]:
         assert isinstance(kernel, Kernel)
         np.testing.assert_allclose(kernel(A), expected, rtol=1e-13)
-    assert NTK2 + 1.0 == Sum(NTK2, Constant(1.0))
+    assert Sum(NTK2, Constant(1.0)) == NTK2 + 1.0
 
 
 def test_mixing_with_scikit_learn_gives_scikit_learns_classes(X):
@@ -211,13 +218,21 @@ def test_set_params_rebinds_and_leaves_shared_networks_alone():
     assert (one.network.depth, other.network.depth, network.depth) == (7, 3, 3)
     total = one + other
     total.set_params(k1__network__depth=1, k2__network__weight_var=1.0)
-    assert (total.k1.network.depth, total.k2.network.weight_var, one.network.depth, other.network.weight_var) == (1, 1.0, 7, 2.0)
+    assert (total.k1.network.depth, total.k2.network.weight_var, one.network.depth, other.network.weight_var) == (
+        1,
+        1.0,
+        7,
+        2.0,
+    )
 
 
 def test_bounds():
     kernel = NTK(FullyConnected(bias_var=0.0), bounds={"network__weight_var": (0.5, 4.0)})
     np.testing.assert_allclose(np.exp(kernel.bounds), [[0.5, 4.0]])
-    assert {h.name: h.fixed for h in kernel.hyperparameters} == {"network__weight_var": False, "network__bias_var": True}
+    assert {h.name: h.fixed for h in kernel.hyperparameters} == {
+        "network__weight_var": False,
+        "network__bias_var": True,
+    }
     assert len(NTK(FullyConnected(), bounds={"network__bias_var": "fixed"}).theta) == 1
     np.testing.assert_allclose(np.exp(NTK(FullyConnected()).bounds), [[1e-5, 1e5]] * 2)
     inside = Scaled(kernel, 2.0, bounds={"scale": "fixed"}) + 1.0
@@ -228,8 +243,16 @@ def test_bounds():
     ("make", "error", "message"),
     [
         (lambda: NTK("relu"), TypeError, "network must be a network such as FullyConnected"),
-        (lambda: NTK(FullyConnected(), bounds={"weight_var": (1, 2)}), ValueError, "bounds names 'weight_var'.*network__weight_var"),
-        (lambda: NTK(FullyConnected(), bounds={"network__weight_var": (2, 1)}), ValueError, r"must be 'fixed' or \(low, high\)"),
+        (
+            lambda: NTK(FullyConnected(), bounds={"weight_var": (1, 2)}),
+            ValueError,
+            "bounds names 'weight_var'.*network__weight_var",
+        ),
+        (
+            lambda: NTK(FullyConnected(), bounds={"network__weight_var": (2, 1)}),
+            ValueError,
+            r"must be 'fixed' or \(low, high\)",
+        ),
         (lambda: Scaled(NTK2, -1.0), ValueError, "scale must be finite and >= 0"),
         (lambda: -1 * NTK2, ValueError, "scale must be finite and >= 0"),
         (lambda: Constant(np.nan), ValueError, "value must be finite and >= 0"),

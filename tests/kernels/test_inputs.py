@@ -42,7 +42,9 @@ def test_bad_inputs(X, Y, error, message):
 def test_images_of_another_shape():
     kernel = NTK(FullyConnected(depth=1, input_shape=(4, 3, 1)))
     for shape in ((2, 3, 4, 1), (2, 11), (2, 4, 3)):
-        with pytest.raises(ValueError, match=r"input_shape is \(4, 3, 1\): pass images of shape \(n, 4, 3, 1\) or rows of 12"):
+        with pytest.raises(
+            ValueError, match=r"input_shape is \(4, 3, 1\): pass images of shape \(n, 4, 3, 1\) or rows of 12"
+        ):
             kernel(np.ones(shape))
     with pytest.raises(ValueError, match="Input X contains NaN"):
         kernel(np.full((2, 4, 3, 1), np.nan))

@@ -17,7 +17,17 @@ def hostile_rows():
     rows = rng.standard_normal((40, 30))
     noise = 1 + 1e-4 * rng.standard_normal((8, 30))
     near = rows[:8]
-    others = [near, near * noise, near * 2, near * 1024, -near, -near * noise, np.zeros((2, 30)), near * 1e-3, near * 1e3]
+    others = [
+        near,
+        near * noise,
+        near * 2,
+        near * 1024,
+        -near,
+        -near * noise,
+        np.zeros((2, 30)),
+        near * 1e-3,
+        near * 1e3,
+    ]
     return np.concatenate([rows, *others]).astype(np.float32)
 
 
@@ -68,5 +78,7 @@ def test_float64_relu_against_50_digits(kind, depth, bias_var):
     nngp, ntk = NNGP(network)(X), NTK(network)(X)
     for i, j in pairs:
         for found, which in ((nngp, 0), (ntk, 1)):
-            exact, own1, own2 = (pair_limits(X[a], X[b], depth=depth, bias_var=bias_var)[which] for a, b in ((i, j), (i, i), (j, j)))
+            exact, own1, own2 = (
+                pair_limits(X[a], X[b], depth=depth, bias_var=bias_var)[which] for a, b in ((i, j), (i, i), (j, j))
+            )
             assert abs(exact - mp.mpf(found[i, j])) <= tolerance * mp.sqrt(own1 * own2)

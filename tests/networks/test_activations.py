@@ -12,7 +12,14 @@ from ntkkit.networks.angle import angle, sine_gap
 from ntkkit.networks.state import State
 
 ACTIVATIONS = {"relu": Relu(), "erf": Erf(), "identity": Identity()}
-PAIRS = [(0.3, 1.0, 1.0), (-0.7, 1.0, 2.0), (0.999, 1.0, 1.0), (-0.9, 0.5, 3.0), (0.0, 2.0, 0.1), (1.5, 4.0, 1.0)]  # c, q1, q2
+PAIRS = [
+    (0.3, 1.0, 1.0),
+    (-0.7, 1.0, 2.0),
+    (0.999, 1.0, 1.0),
+    (-0.9, 0.5, 3.0),
+    (0.0, 2.0, 0.1),
+    (1.5, 4.0, 1.0),
+]  # c, q1, q2
 
 
 def dual(activation, k, q1, q2, dtype=np.float64):
@@ -65,7 +72,11 @@ def test_price_theorem(name, c, q1, q2):
 
     def moment(k):
         scale = jnp.sqrt(q1 * q2)
-        return ACTIVATIONS[name].propagate(State(jnp.float64(q1), jnp.float64(q2), 1 - k / scale, 1 + k / scale)).covariance
+        return (
+            ACTIVATIONS[name]
+            .propagate(State(jnp.float64(q1), jnp.float64(q2), 1 - k / scale, 1 + k / scale))
+            .covariance
+        )
 
     k = c * np.sqrt(q1 * q2)
     with jax.enable_x64(True):
@@ -95,7 +106,9 @@ def test_angle_is_exact_relative_to_itself(dtype, tolerance):
         expected = np.array([float(mp.acos(1 - mp.mpf(float(d)))) for d in distances])
         np.testing.assert_allclose(near, expected, rtol=tolerance)
         np.testing.assert_allclose(far, np.pi - expected, rtol=tolerance)
-        np.testing.assert_allclose(angle(jnp.asarray(2 - distances), jnp.asarray(distances))[1], expected, rtol=tolerance)
+        np.testing.assert_allclose(
+            angle(jnp.asarray(2 - distances), jnp.asarray(distances))[1], expected, rtol=tolerance
+        )
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-6), (np.float64, 1e-12)])

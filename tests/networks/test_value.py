@@ -86,7 +86,9 @@ def test_pytree_leaves_are_the_real_hyperparameters():
     assert sorted(leaves) == [0.1, 0.3, 1.0]
     assert jax.tree.unflatten(structure, leaves) == NTK(FullyConnected(weight_var=1.0, readout_bias_var=0.3))
     assert structure != jax.tree.structure(NTK(FullyConnected(depth=2)))
-    assert structure == jax.tree.structure(NTK(FullyConnected(readout_bias_var=9.0), bounds={"network__weight_var": "fixed"}))
+    assert structure == jax.tree.structure(
+        NTK(FullyConnected(readout_bias_var=9.0), bounds={"network__weight_var": "fixed"})
+    )
 
 
 def test_networks_are_not_sequences_nor_arrays():

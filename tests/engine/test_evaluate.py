@@ -1,0 +1,152 @@
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import clone
+
+from ntkkit import NTK, Engine, FullyConnected, Kernel, gram
+from ntkkit.engine import evaluate
+from ntkkit.engine.plan import Plan
+
+LINEAR = NTK(FullyConnected(depth=0, bias_var=0.5))
+DEEP = NTK(FullyConnected(depth=1))
+
+
+def linear(X, Y):
+    return 2.0 * X @ Y.T / X.shape[1] + 0.5
+
+
+@given(
+    n=st.integers(1, 50),
+    m=st.integers(1, 50),
+    height=st.integers(1, 3),
+    width=st.integers(1, 3),
+    symmetric=st.booleans(),
+)
+def test_any_tiling_gives_the_same_matrix(n, m, height, width, symmetric):
+    rng = np.random.default_rng(n)
+    X = rng.standard_normal((n, 3))
+    Y = None if symmetric else rng.standard_normal((m, 3))
+    tile = (8 * height, 8 * height if symmetric else 8 * width)  # few shapes: each is compiled once
+    shape = (n, n if symmetric else m)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "make_plan", lambda *args, **kwargs: Plan(shape, tile, symmetric))
+        found = gram(LINEAR, X, Y)
+    np.testing.assert_allclose(found, linear(X, X if Y is None else Y), rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 31, 513, 1100])
+def test_gram_of_several_tiles(n, rng):
+    X = rng.standard_normal((n, 3))
+    K = gram(LINEAR, X)
+    np.testing.assert_array_equal(K, K.T)
+    np.testing.assert_allclose(K, linear(X, X), rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(gram(LINEAR, X, X[:2]), linear(X, X[:2]), rtol=1e-12, atol=1e-13)
+
+
+def test_symmetric_work_is_the_upper_triangle(rng, monkeypatch):
+    X, calls = rng.standard_normal((1500, 2)), []
+    run = evaluate.Job.__call__
+    monkeypatch.setattr(evaluate.Job, "__call__", lambda job, *a, **k: (calls.append(k["same"]), run(job, *a, **k))[1])
+    gram(LINEAR, X)
+    assert sorted(calls) == [False] * 3 + [True] * 3
+    calls.clear()
+    gram(LINEAR, X, X)  # Y is X
+    assert len(calls) == 6
+    calls.clear()
+    gram(LINEAR, X, X.copy())
+    assert calls == [False] * 9
+
+
+def test_plan_is_what_is_run(rng):
+    plan = Engine().plan(LINEAR, rng.standard_normal((1100, 3)))
+    assert plan.shape == (1100, 1100)
+    assert plan.symmetric
+    assert plan.tile == (384, 384)
+    assert len([tile for block in plan.blocks() for tile in plan.tiles(block)]) == 6
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_dtype_does_not_depend_on_the_global_flag(enabled, rng):
+    X = rng.standard_normal((4, 3))
+    with jax.enable_x64(enabled):
+        K64, K32 = gram(DEEP, X), gram(DEEP, X.astype(np.float32))
+        assert jax.config.jax_enable_x64 == enabled
+    assert (K64.dtype, K32.dtype) == (np.float64, np.float32)
+    np.testing.assert_allclose(K64, gram(DEEP, X), rtol=0)
+
+
+def test_no_float64_after_the_first_layer_in_float32():
+    """Every float64 number is one of the inputs' directions, norms or their products."""
+    with jax.enable_x64(True):
+        X = jax.ShapeDtypeStruct((8, 5), np.float32)
+        kernel = jax.tree.map(float, NTK(FullyConnected(depth=4)))
+        jaxpr = jax.make_jaxpr(lambda k, X, Y: k.tile(X, Y, same=True))(kernel, X, X)
+    wide = [e for e in jaxpr.jaxpr.eqns if any(v.aval.dtype == np.float64 and not v.aval.weak_type for v in e.outvars)]
+    narrow = [
+        i
+        for i, e in enumerate(jaxpr.jaxpr.eqns)
+        if e.primitive.name == "sqrt" and e.outvars[0].aval.dtype == np.float32
+    ]
+    assert wide
+    assert max(jaxpr.jaxpr.eqns.index(e) for e in wide) < narrow[0]
+
+
+def test_threads_share_an_engine(rng):
+    X, found = rng.standard_normal((40, 3)), {}
+    threads = [threading.Thread(target=lambda i=i: found.update({i: Engine().gram(DEEP, X)})) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for K in found.values():
+        np.testing.assert_array_equal(K, found[0])
+    assert len(found) == 4
+
+
+def test_progress_counts_blocks(rng, capsys):
+    Engine(progress=True).gram(LINEAR, rng.standard_normal((40, 3)))
+    assert "1/1" in capsys.readouterr().err
+    Engine().gram(LINEAR, rng.standard_normal((40, 3)))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_result_that_does_not_fit_is_refused_at_once(monkeypatch, rng):
+    monkeypatch.setattr(evaluate, "available_memory", lambda: 1000)
+    with pytest.raises(MemoryError, match=r"result of shape \(40, 40\) in float64 needs .* use fewer rows, or float32"):
+        Engine(memory="1GB").gram(LINEAR, rng.standard_normal((40, 3)))
+
+
+def test_one_pair_that_does_not_fit_is_refused(rng):
+    with pytest.raises(MemoryError, match=r"memory=10 bytes is too little: one pair of inputs needs \d+ bytes"):
+        Engine(memory=10).gram(LINEAR, rng.standard_normal((40, 3)))
+
+
+def test_bad_memory_is_refused_at_once():
+    with pytest.raises(ValueError, match="memory must be"):
+        Engine(memory="much")
+
+
+def test_engine_is_a_value():
+    engine = Engine(memory="1GB")
+    assert clone(engine, safe=False) == engine
+    assert repr(engine) == "Engine(memory='1GB', progress=False)"
+
+
+def test_an_error_in_a_tile_reaches_the_caller(rng):
+    class Broken(Kernel):
+        def __init__(self):
+            pass
+
+        def tile(self, X, Y, *, same=False):
+            raise ZeroDivisionError("in the tile")
+
+        def tile_diag(self, X):
+            return jnp.ones(len(X))
+
+    with pytest.raises(ZeroDivisionError, match="in the tile"):
+        Broken()(rng.standard_normal((3, 2)))
