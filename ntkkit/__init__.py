@@ -1,6 +1,7 @@
 """Kernel machines whose kernels are exact limits of infinitely wide neural networks."""
 
 from ntkkit.engine import Engine, gram
+from ntkkit.estimators import NeuralKernelClassifier, NeuralKernelRegressor
 from ntkkit.kernels import NNGP, NTK, Constant, Kernel, Normalized, Product, Scaled, Sum
 from ntkkit.networks import FullyConnected
 
@@ -13,6 +14,8 @@ __all__ = [
     "Engine",
     "FullyConnected",
     "Kernel",
+    "NeuralKernelClassifier",
+    "NeuralKernelRegressor",
     "Normalized",
     "Product",
     "Scaled",

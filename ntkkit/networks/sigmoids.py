@@ -1,0 +1,67 @@
+"""Sigmoids: bounded, increasing activations."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ntkkit.networks.activations import Activation, register
+from ntkkit.networks.state import State, safe_ratio, safe_sqrt
+
+
+class Erf(Activation):
+    """phi(z) = erf(z) = 2 / sqrt(pi) int_0^z exp(-x^2) dx.
+
+    With R = (1 + 2 q1)(1 + 2 q2) - 4 k^2 = 1 + 2 (q1 + q2) + 4 q1 q2 delta (2 - delta), free of cancellation,
+
+        E[phi phi] = (2 / pi) kappa, tan kappa = 2 k / sqrt R,    E[phi' phi'] = (4 / pi) / sqrt R
+
+    (Williams 1997, Computing with infinite networks). With kappa = a1 at (u, u) and a2 at (v, v), the distance is
+
+        [(a1 - kappa + a2 - kappa) / 2 - (a1 - a2)^2 / 4 / ((a1 + a2) / 2 + sqrt(a1 a2))] / sqrt(a1 a2),
+
+    and the differences of angles come from the addition theorem, where delta can be factored out. phi is odd: beyond 90
+    degrees the same holds with v for -v.
+    """
+
+    def __call__(self, z: Array) -> Array:
+        return jax.scipy.special.erf(z)
+
+    def variance(self, q: Array) -> Array:
+        return 2 / np.pi * _own_angle(q)
+
+    def dual(self, state: State) -> tuple[Array, Array | None, Array]:
+        anti = 2 - state.delta if state.anti is None else state.anti
+        acute = state.delta <= anti
+        near = jnp.where(acute, state.delta, anti)
+        q1, q2 = state.var1, state.var2
+        root1, root2 = safe_sqrt(q1), safe_sqrt(q2)
+        sine2, cosine = near * (2 - near), 1 - near
+        root = jnp.sqrt(1 + 2 * (q1 + q2) + 4 * q1 * q2 * sine2)
+
+        def tangent(q: Array, other: Array, r: Array, r_other: Array) -> Array:
+            """tan(a - kappa) for the point of variance q."""
+            own = jnp.sqrt(1 + 4 * q)
+            gap = (r - r_other) * (r + r_other) + sine2 * other * (1 + 2 * q)
+            above = safe_ratio(2 * r * (1 + 2 * q) * gap, r * root + r_other * cosine * own)
+            return above / (own * root + 4 * q * r * r_other * cosine)
+
+        tangent1, tangent2 = tangent(q1, q2, root1, root2), tangent(q2, q1, root2, root1)
+        differences = jnp.arctan2(tangent1 + tangent2, 1 - tangent1 * tangent2)
+        angle1, angle2 = _own_angle(q1), _own_angle(q2)
+        post = safe_sqrt(angle1) * safe_sqrt(angle2)
+        unequal = safe_ratio((angle1 - angle2) ** 2, 2 * (angle1 + angle2 + 2 * post))
+        small = jnp.maximum(safe_ratio(differences / 2 - unequal, post), 0)
+        delta = jnp.where(acute | (post == 0), small, 2 - small)
+        after = None if state.anti is None else jnp.where(acute | (post == 0), 2 - small, small)
+        return delta, after, 4 / np.pi / root
+
+
+def _own_angle(q: Array) -> Array:
+    """asin(2 q / (1 + 2 q)), in the form that keeps its digits at large q."""
+    return jnp.arctan2(2 * q, jnp.sqrt(1 + 4 * q))
+
+
+register("erf", Erf(), jax.scipy.special.erf)
