@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.gaussian_process.kernels import Kernel as SklearnKernel
 from sklearn.utils.validation import _check_sample_weight, validate_data
@@ -20,14 +21,18 @@ from ntkkit.networks.network import Network
 REMEDIES = {
     "could not convert": "X, and y in regression, must hold numbers: encode text, for example by OneHotEncoder in a "
     "pipeline; text labels are for NeuralKernelClassifier.",
+    "Complex data not supported": "X and y must be real: give real and imaginary parts as columns of their own.",
     "Input X contains infinity": "Clip or drop infinite values of X, or scale it down.",
     "Input y contains": "Drop the samples whose y is missing or infinite.",
     "inconsistent numbers of samples": "X and y must have one row a sample.",
     "0 sample(s)": "X must have at least one row.",
+    "0 feature(s)": "X must have at least one column.",
     "Found array with dim": "X must be 2-D. For images, give the network the input_shape of one image, or flatten them "
     "by X.reshape(len(X), -1).",
     "got 1D array instead": "X must be 2-D, one row a sample.",
     "features as input": "X must have the columns it had in fit.",
+    "Input sample_weight contains": "Weights must be finite and >= 0.",
+    "sample_weight.shape": "Give one weight a sample.",
 }
 
 
@@ -58,22 +63,28 @@ def check_input(
 
     Raises
     ------
-    ValueError
-        For NaN, infinity, text, no rows, more or fewer dimensions, images of another shape, another number of columns
-        than in fit, y of another length; the message names the argument, what was found and what to do. TypeError for
-        a sparse matrix.
+    TypeError
+        For sparse matrices. And ValueError for NaN, infinity, text, no rows, wrong dimensions, images of another shape,
+        another number of columns than in fit, y of another length. The message names the argument, what was
+        found and what to do.
     """
-    try:
+    if issparse(y):
+        raise TypeError(f"y is a sparse {y.format} array of shape {y.shape}; it must be dense: use y.toarray().")
+    with _remedies():
         rows = _as_rows(X, kernel)
         checked = validate_data(estimator, rows, y, reset=reset, dtype=[np.float64, np.float32], **checks)
-        if checks.get("y_numeric"):
-            checked = checked[0], checked[1].astype(np.float64)
+        return (checked[0], checked[1].astype(np.float64)) if checks.get("y_numeric") else checked
+
+
+@contextmanager
+def _remedies() -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:
         remedies = [remedy for part, remedy in REMEDIES.items() if part in str(error)]
         if not remedies:
             raise
-        raise ValueError(" ".join([str(error), *remedies])) from error
-    return checked
+        raise ValueError("\n".join([str(error), *remedies])) from error
 
 
 def _as_rows(X: Any, kernel: Any) -> Any:
@@ -177,7 +188,8 @@ def check_weights(sample_weight: Any, X: np.ndarray) -> tuple[Any, np.ndarray | 
     """
     if sample_weight is None:
         return slice(None), None
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    with _remedies():
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if weights.min() < 0:
         raise ValueError(f"sample_weight must be >= 0, found {weights.min():g}; to leave a sample out, weigh it 0.")
     positive = np.flatnonzero(weights)

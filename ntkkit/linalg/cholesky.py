@@ -46,7 +46,7 @@ def cholesky(K: ArrayLike, alpha: float = 0.0, *, error: float = EPS, overwrite:
     alpha : float, default=0.0
         Ridge term >= 0.
     error : float, default=2.2e-16
-        Relative error of the entries of K: 1e-6 for a kernel computed in float32.
+        Relative error of the entries of K: 1.2e-7 for a kernel computed in float32.
     overwrite : bool, default=False
         Let the factor take K's place, which saves n^2 numbers. If the factorisation fails, K is as it was.
 

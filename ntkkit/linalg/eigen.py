@@ -73,8 +73,8 @@ def eigen(K: ArrayLike, *, error: float = EPS, overwrite: bool = False) -> Eigen
     K : array-like of shape (n, n)
         Symmetric; one triangle is read.
     error : float, default=2.2e-16
-        Relative error of the entries of K: 1e-6 for a kernel computed in float32. Independent errors move an eigenvalue
-        by about sqrt(n) error max_i K_ii, which becomes `Eigen.noise`.
+        Relative error of the entries of K: 1.2e-7 for a kernel computed in float32. Independent errors move an
+        eigenvalue by about sqrt(n) error max_i K_ii, which becomes `Eigen.noise`.
     overwrite : bool, default=False
         Use K's memory as workspace.
 

@@ -140,8 +140,8 @@ def _describe(decomposition: Eigen, alpha: float) -> str:
 def _enough(decomposition: Eigen) -> float:
     """Return an alpha at which Cholesky succeeds: no pivot is smaller than the smallest eigenvalue."""
     values = decomposition.values
-    rounding = max((len(values) + 1) * EPS * float(np.abs(values).max()), decomposition.noise, TINY)
-    return _rounded_up(max(-float(values[0]), 0.0) + 10 * rounding)
+    rounding = max((len(values) + 1) * EPS * float(np.abs(values).max()), TINY)
+    return _rounded_up(max(-float(values[0]), 0.0) + 10 * rounding + 5 * decomposition.noise)
 
 
 def _rounded_up(value: float) -> float:

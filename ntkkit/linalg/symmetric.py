@@ -9,13 +9,16 @@ Matrix = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)  # 1 / TINY is finite
-# Relative error of a float32 kernel's entries. They arrive here as float64, whose eps says nothing about them.
-FLOAT32_ERROR = 1e-6
 
 
 def entry_error(dtype: np.dtype) -> float:
-    """Return the relative error of entries that were computed in `dtype`."""
-    return FLOAT32_ERROR if dtype in (np.dtype(np.float32), np.dtype(np.float16)) else EPS
+    """Return the relative error of entries that were computed in `dtype`.
+
+    A matrix computed in float32 is solved in float64, whose eps says nothing about its entries. Eigenvalues that are
+    float32 rounding make predictions noise: a Gaussian kernel on 300 points of a line and alpha = 1e-9 predict |x| with
+    a largest error of 0.06 where they are left out, and of 0.3 to 1.5 where they are not.
+    """
+    return float(np.finfo(dtype).eps) if dtype.kind == "f" else EPS
 
 
 def as_lapack(K: ArrayLike, *, overwrite: bool) -> Matrix:

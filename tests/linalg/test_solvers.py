@@ -1,6 +1,7 @@
 """Every solver on every kind of matrix: right as far as conditioning allows, or a clear word; never NaN."""
 
 import re
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -126,7 +127,7 @@ def test_eigenvalues_below_the_cutoff_are_left_out(name):
     y = targets(K)
     solution, messages = solved(K, y)
     values, vectors = np.linalg.eigh(K.astype(float))
-    cutoff = eigen(K, error=1e-6 if K.dtype == np.float32 else EPS).cutoff()
+    cutoff = eigen(K, error=np.finfo(K.dtype).eps).cutoff()
     kept = values > cutoff
     assert solution.solver == "eigen"
     assert f"left out {np.count_nonzero(~kept)} of {len(K)}" in messages[0]
@@ -236,6 +237,34 @@ def test_float32_rounding_is_no_information():
     wide = rbf(X[[*range(30), 4]])
     wide[4, 30] = wide[30, 4] = np.nextafter(1.0, 0.0)
     assert np.abs(solved(wide, y)[0].dual_coef).max() < 1e3
+
+
+def test_a_smooth_kernel_in_float32_predicts_smoothly():
+    x = np.random.default_rng(0).normal(size=(300, 1))
+    new = np.linspace(-2, 2, 50)[:, None]
+    K, K_new = (np.exp(-((a - x.T) ** 2) / 2).astype(np.float32) for a in (x, new))
+    errors = []
+    for dtype in (np.float32, np.float64):  # said to be float64, the entries' rounding is taken for information
+        (dual_coef, _), _ = solved(K.astype(dtype), np.abs(x[:, 0]), 1e-9)
+        errors.append(np.abs(K_new.astype(float) @ dual_coef - np.abs(new[:, 0])).max())
+    assert errors[0] < 0.1
+    assert errors[0] < errors[1] / 3
+
+
+@pytest.mark.parametrize(("alpha", "solver", "limit"), [(1.0, "cholesky", 0.5), (0.0, "eigen", 4.0)])
+def test_memory(alpha, solver, limit):
+    """One factorisation in K's own memory; for the eigen solver its vectors and LAPACK's workspace besides."""
+    X = points(1500)
+    K = X @ X.T
+    y = targets(K)
+    tracemalloc.start()
+    try:
+        solution, _ = solved(K, y, alpha, overwrite=True)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert solution.solver == solver
+    assert peak < limit * K.nbytes
 
 
 def test_weights_are_repetitions():
