@@ -37,7 +37,7 @@ def identity(value):
 
 @pytest.mark.filterwarnings("ignore::scipy.linalg.LinAlgWarning")  # the checks have nearly singular and indefinite data
 @parametrize_with_checks(
-    [Estimator(kernel) for Estimator in ESTIMATORS for kernel in (None, "precomputed", RBF(), rbf_kernel)]
+    [Estimator(kernel) for Estimator in ESTIMATORS for kernel in (None, "precomputed", RBF())]
     + [NeuralKernelClassifier(NNGP(FullyConnected(activation="erf")), alpha=0.1, solver="eigen", engine=Engine())]
 )
 def test_scikit_learn_checks(estimator, check):
