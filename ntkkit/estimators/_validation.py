@@ -71,6 +71,7 @@ def check_input(
     if issparse(y):
         raise TypeError(f"y is a sparse {y.format} array of shape {y.shape}; it must be dense: use y.toarray().")
     with _remedies():
+        checks["copy"] = reset and not is_precomputed(kernel)  # X stays with the estimator: it must be its own
         rows = _as_rows(X, kernel)
         checked = validate_data(estimator, rows, y, reset=reset, dtype=[np.float64, np.float32], **checks)
         return (checked[0], checked[1].astype(np.float64)) if checks.get("y_numeric") else checked

@@ -116,6 +116,15 @@ def test_the_engine_is_handed_on():
     assert Spy.calls == 2
 
 
+@pytest.mark.parametrize("kernel", [RBF(), NTK(FullyConnected(input_shape=(3, 1, 1)))], ids=["rows", "images"])
+def test_what_happens_to_X_after_fit_changes_nothing(kernel):
+    X, y, X_test = data()
+    model = NeuralKernelRegressor(kernel).fit(X, y)
+    before = model.predict(X_test)
+    X[:], y[:] = 0.0, 0.0
+    np.testing.assert_array_equal(model.predict(X_test), before)
+
+
 def test_images_and_their_rows_are_the_same():
     rng = np.random.default_rng(0)
     images, y = rng.normal(size=(12, 3, 2, 1)), rng.normal(size=12)
