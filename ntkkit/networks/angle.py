@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +32,38 @@ def angle(delta: Array, anti: Array) -> tuple[Array, Array]:
         value = value * near + coefficient
     small = safe_sqrt(near) * value
     return jnp.where(acute, small, np.pi - small), jnp.where(acute, np.pi - small, small)
+
+
+def acute_angle(distance: Array) -> tuple[Array, Array]:
+    """t = arccos(1 - distance) and sin t - t cos t, for a distance in [0, 1], both exact relative to themselves.
+
+    They are sqrt(distance) and distance^(3/2) times analytic functions, which are evaluated as polynomials.
+    """
+    root = safe_sqrt(distance)
+    ratios = [_horner(_fit(f, distance.dtype), distance) for f in (_arccos_ratio, _gap_ratio)]
+    return root * ratios[0], distance * root * ratios[1]
+
+
+def _horner(coefficients: tuple[float, ...], x: Array) -> Array:
+    value = jnp.full_like(x, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        value = value * x + coefficient
+    return value
+
+
+@functools.lru_cache
+def _fit(function: Callable[[np.ndarray], np.ndarray], dtype: np.dtype) -> tuple[float, ...]:
+    """Power-basis coefficients, lowest first, of the Chebyshev interpolant of a function on [0, 1]."""
+    fit = np.polynomial.Chebyshev.interpolate(function, _DEGREES[np.dtype(dtype)], domain=[0, 1])
+    return tuple(float(c) for c in fit.convert(kind=np.polynomial.Polynomial).coef)
+
+
+def _gap_ratio(x: np.ndarray) -> np.ndarray:
+    """(sin t - t cos t) / x^(3/2), x = 1 - cos t, from the series sum_k (-1)^(k + 1) 2 k t^(2 k + 1) / (2 k + 1)!."""
+    ratio = _arccos_ratio(x)
+    square = ratio * ratio * x
+    series = sum((-1) ** (k + 1) * 2 * k * square ** (k - 1) / math.factorial(2 * k + 1) for k in range(1, 16))
+    return ratio**3 * series
 
 
 def sine_gap(t: Array, distance: Array) -> Array:

@@ -75,9 +75,12 @@ class Dense(Layer):
         var1, var2 = w * state.var1 + b, w * state.var2 + b
         root1, root2 = safe_sqrt(state.var1), safe_sqrt(state.var2)
         ws = w * root1 * root2
-        scale = safe_sqrt(var1) * safe_sqrt(var2)
-        spread = safe_ratio(w * b * (root1 - root2) ** 2, scale + ws + b)
-        delta = safe_ratio(spread + ws * state.delta, scale)
+        scale1, scale2 = safe_sqrt(var1), safe_sqrt(var2)
+        scale = scale1 * scale2
+        total = scale + ws + b
+        spread = w * b * (root1 - root2) ** 2 / jnp.where(total > 0, total, 1)
+        # a reciprocal a row instead of a division a pair
+        delta = (spread + ws * state.delta) * (safe_ratio(1, scale1) * safe_ratio(1, scale2))
         covariance = ws * (1 - state.delta) + b
         ntk = None if state.ntk is None else w * state.ntk
         if self.trainable:

@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 
 from ntkkit.networks.activations import Activation, register
-from ntkkit.networks.angle import angle, sine_gap
+from ntkkit.networks.angle import acute_angle
 from ntkkit.networks.state import State
 
 
@@ -30,12 +30,13 @@ class Relu(Activation):
 
     def dual(self, state: State) -> tuple[Array, Array | None, Array]:
         if state.anti is None:  # an activation of non-negative values came before: the correlation is not negative
-            t, rest = angle(state.delta, 2 - state.delta)
-            return state.delta - sine_gap(t, state.delta) / np.pi, None, rest / (2 * np.pi)
-        t, rest = angle(state.delta, state.anti)
-        near = state.delta - sine_gap(t, state.delta) / np.pi
-        far = 1 - sine_gap(rest, state.anti) / np.pi  # E[phi phi] = s (sin r - r cos r) / 2 pi with r = pi - t
-        return jnp.where(state.delta <= 1, near, far), None, rest / (2 * np.pi)
+            t, gap = acute_angle(state.delta)
+            return state.delta - gap / np.pi, None, 0.5 - t / (2 * np.pi)
+        # beyond 90 degrees, with r = pi - t: E[phi phi] = s (sin r - r cos r) / 2 pi, E[phi' phi'] = r / 2 pi
+        acute = state.delta <= state.anti
+        t, gap = acute_angle(jnp.where(acute, state.delta, state.anti))
+        delta = jnp.where(acute, state.delta, 1) - gap / np.pi
+        return delta, None, jnp.where(acute, 0.5 - t / (2 * np.pi), t / (2 * np.pi))
 
 
 register("relu", Relu(), jax.nn.relu)

@@ -39,10 +39,16 @@ class State(NamedTuple):
         return self.scale * (1 - self.delta)
 
 
+@jax.custom_jvp
 def safe_sqrt(x: Array) -> Array:
     """sqrt with derivative 0, not infinity, at 0."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+    return jnp.sqrt(x)
+
+
+@safe_sqrt.defjvp
+def _safe_sqrt_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    root = safe_sqrt(primals[0])
+    return root, safe_ratio(tangents[0], 2 * root)
 
 
 def safe_ratio(numerator: Array, denominator: Array) -> Array:
