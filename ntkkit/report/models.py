@@ -1,0 +1,134 @@
+"""What is compared: the kernel machine of an infinitely wide network and three peers, each with its grid."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, SVR
+
+from ntkkit.estimators import NeuralKernelClassifier, NeuralKernelRegressor
+from ntkkit.kernels import NTK
+from ntkkit.networks import FullyConnected
+from ntkkit.report.problem import Problem
+
+Grid = list[dict[str, list[Any]]]
+
+NTK_MACHINE = "NTK machine"
+LARGEST_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model, and the settings that a grid search tries.
+
+    Attributes
+    ----------
+    name : str
+    estimator : Pipeline
+        The problem's preparation, then the model; for numbers, on standardised targets.
+    grid : list of dict
+        As GridSearchCV takes it, for this pipeline.
+    prefix : str
+        What the names in the grid begin with.
+    """
+
+    name: str
+    estimator: Pipeline
+    grid: Grid
+    prefix: str
+
+
+def as_candidate(name: str, model: Any, grid: Grid, problem: Problem) -> Candidate:
+    """A model behind the problem's preparation, and its grid with the names that go with it."""
+    prefix = "model__"
+    if problem.task == "regression":
+        model = TransformedTargetRegressor(model, transformer=StandardScaler())
+        prefix = "model__regressor__"
+    estimator = Pipeline([("prepare", problem.prepare), ("model", model)])
+    prefixed = [{prefix + key: values for key, values in part.items()} for part in grid]
+    return Candidate(name, estimator, prefixed, prefix)
+
+
+def prepared_rows(problem: Problem, rows: np.ndarray) -> np.ndarray:
+    """Training rows as the models see them; the scales of the grids are taken from these."""
+    X = problem.X_train.iloc[rows] if hasattr(problem.X_train, "iloc") else problem.X_train[rows]
+    if problem.prepare == "passthrough":
+        return X
+    return clone(problem.prepare).fit_transform(X)
+
+
+def ntk_machine(problem: Problem, X: np.ndarray, *, fold: tuple[np.ndarray, np.ndarray]) -> Candidate:
+    """Kernel ridge with the NTK of a fully connected ReLU network: the infinitely wide, fully trained network.
+
+    The diagonal of the kernel grows with depth and variances, so each network gets its own `alpha`: multiples of the
+    mean of its diagonal on the training rows of a fold.
+    """
+    grids = problem.grids
+
+    def of_depth(depth: int) -> Grid:
+        part: Grid = []
+        for weight_var, bias_var in itertools.product(grids.weight_vars, grids.bias_vars):
+            kernel = NTK(FullyConnected(depth=depth, weight_var=weight_var, bias_var=bias_var))
+            scale = float(np.diag(kernel(X[fold[0]])).mean())
+            part.append(
+                {
+                    "kernel__network__depth": [depth],
+                    "kernel__network__weight_var": [weight_var],
+                    "kernel__network__bias_var": [bias_var],
+                    "alpha": [scale * alpha for alpha in grids.relative_alphas],
+                }
+            )
+        # with this all that the search needs is compiled, one depth a thread; its threads would do it twice at once
+        kernel(X[fold[1]], X[fold[0]])
+        return part
+
+    parts = joblib.Parallel()(joblib.delayed(of_depth)(depth) for depth in grids.depths)
+    model = (NeuralKernelRegressor if problem.task == "regression" else NeuralKernelClassifier)(NTK(FullyConnected()))
+    return as_candidate(NTK_MACHINE, model, list(itertools.chain(*parts)), problem)
+
+
+def support_vectors(problem: Problem, X: np.ndarray) -> Candidate:
+    """A support vector machine with the Gaussian kernel."""
+    grids = problem.grids
+    scale = 1 / max(X.shape[1] * float(np.var(X, dtype=np.float64)), np.finfo(float).tiny)
+    grid = {"C": list(grids.Cs), "gamma": [scale * gamma for gamma in grids.relative_gammas]}
+    return as_candidate("SVM (RBF kernel)", SVR() if problem.task == "regression" else SVC(), [grid], problem)
+
+
+def forest(problem: Problem, X: np.ndarray, *, random_state: int) -> Candidate:
+    """A random forest."""
+    grids, n_features = problem.grids, X.shape[1]
+    regression = problem.task == "regression"
+    usual = n_features / 3 if regression else math.sqrt(n_features)
+    wanted = {min(max(round(usual * ratio), 1), n_features) for ratio in grids.relative_max_features}
+    grid = {"max_features": sorted(wanted), "min_samples_leaf": list(grids.min_samples_leaf)}
+    model = (RandomForestRegressor if regression else RandomForestClassifier)(grids.n_trees, random_state=random_state)
+    return as_candidate("Random forest", model, [grid], problem)
+
+
+def trained_network(problem: Problem, X: np.ndarray, *, depth: int, random_state: int) -> Candidate:
+    """A network of finite width, trained by gradient descent (Adam) for a set number of epochs.
+
+    Stopping there is the early stopping: none of the few rows is held out to decide when.
+    """
+    grids = problem.grids
+    model = (MLPRegressor if problem.task == "regression" else MLPClassifier)(
+        hidden_layer_sizes=(grids.width,) * max(depth, 1),
+        batch_size=max(1, min(LARGEST_BATCH, len(X) // 4)),
+        max_iter=grids.n_epochs,
+        random_state=random_state,
+    )
+    grid = {"learning_rate_init": list(grids.learning_rates), "alpha": list(grids.weight_decays)}
+    name = f"Trained net ({max(depth, 1)} x {grids.width})"
+    return as_candidate(name, model, [grid], problem)

@@ -1,0 +1,142 @@
+"""The picture: who is how accurate, what depth does, and where the kernel machine errs."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import confusion_matrix
+
+from ntkkit.report.problem import Problem
+from ntkkit.report.run import Result
+from ntkkit.report.text import format_number, rank
+
+BLUE, GREY, DARK, RED = "#1f6fb4", "#b9c0c7", "#333b44", "#c23b22"
+PEER_COLOURS = ("#d9822b", "#3d9970", "#8e5ea2")
+MOST_PICTURES = 12
+# A confusion matrix of more classes cannot be read.
+MOST_CLASSES = 16
+
+
+def draw_report(results: list[Result], problem: Problem) -> bytes:
+    """The report's picture, as a PNG file; matplotlib's global state is left alone."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    images = problem.image_shape is not None
+    layout = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12, hspace=0.04, wspace=0.04)
+    figure = Figure(figsize=(11, 8.2 if images else 9.4), dpi=130, layout=layout, facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"{problem.title}: an infinitely wide network and its peers", fontsize=15, color=DARK)
+    top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=(1, 1) if images else (1, 1.2)))
+    left, right = top.subplots(1, 2)
+    _draw_scores(left, results, problem)
+    _draw_depths(right, results, problem)
+    if images:
+        _draw_wrong_pictures(bottom, results[0], problem)
+    elif problem.task == "regression":
+        _draw_predictions(bottom.subplots(1, 1), results[0], problem)
+    else:
+        _draw_confusion(bottom.subplots(1, 1), results[0], problem)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _draw_scores(axes: Any, results: list[Result], problem: Problem) -> None:
+    """Test scores as points with one standard error to either side: bars would need to start at 0."""
+    ranked = rank(results)[::-1]
+    scores = [next(iter(result.scores.values())) for result in ranked]
+    for place, (result, score) in enumerate(zip(ranked, scores, strict=True)):
+        colour = BLUE if result is results[0] else DARK
+        axes.errorbar(score, place, xerr=result.standard_error, fmt="o", color=colour, capsize=4, ms=8, lw=2)
+        axes.annotate(f"{score:.3f}", (score, place), (0, 9), textcoords="offset points", ha="center", color=colour)
+    axes.set_yticks(range(len(ranked)), [result.name for result in ranked])
+    axes.set_ylim(-0.6, len(ranked) - 0.3)
+    axes.set_xlabel(f"{_score_name(results)} on {len(problem.y_test)} test rows, with standard error")
+    axes.set_title("Test rows", loc="left", color=DARK)
+    _clean(axes, grid="x")
+
+
+def _draw_depths(axes: Any, results: list[Result], problem: Problem) -> None:
+    wide, *peers = results
+    depths = sorted(wide.by_depth)
+    scores, errors = np.array([wide.by_depth[depth] for depth in depths]).T
+    for peer, colour in zip(peers, PEER_COLOURS, strict=True):
+        axes.axhline(peer.cv_score, color=colour, ls="--", lw=1.4, label=peer.name)
+    axes.errorbar(depths, scores, yerr=errors, fmt="o-", color=BLUE, capsize=4, ms=7, lw=2, label=wide.name)
+    axes.set_xticks(depths)
+    axes.set_xlabel("hidden layers of the infinitely wide network")
+    axes.set_ylabel(f"cross-validated {_score_name(results)}")
+    axes.set_title("Training rows: best setting of each depth", loc="left", color=DARK)
+    axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
+    _clean(axes, grid="y")
+
+
+def _draw_wrong_pictures(figure: Any, wide: Result, problem: Problem) -> None:
+    wrong = np.flatnonzero(wide.predictions != problem.y_test)
+    shown = wrong[np.linspace(0, len(wrong) - 1, min(MOST_PICTURES, len(wrong))).astype(int)] if len(wrong) else wrong
+    title = f"What the {wide.name} took for something else: {len(shown)} of {len(wrong)} among {len(problem.y_test)}"
+    figure.suptitle(title, x=0.015, ha="left", fontsize=12, color=DARK)
+    for axes in figure.subplots(2, MOST_PICTURES // 2).flat:
+        axes.set_axis_off()
+    for axes, row in zip(figure.axes, shown, strict=False):
+        axes.imshow(problem.X_test[row].reshape(problem.image_shape), cmap="gray_r", vmin=0, vmax=1)
+        axes.set_title(f"{problem.y_test[row]},\n", fontsize=9, color=DARK)
+        axes.text(
+            0.5,
+            1.04,
+            f"taken for {wide.predictions[row]}",
+            fontsize=9,
+            color=RED,
+            ha="center",
+            transform=axes.transAxes,
+        )
+
+
+def _draw_predictions(axes: Any, wide: Result, problem: Problem) -> None:
+    y, predictions = problem.y_test, wide.predictions
+    low, high = min(y.min(), predictions.min()), max(y.max(), predictions.max())
+    axes.plot([low, high], [low, high], color=GREY, lw=1.5, zorder=0)
+    axes.plot(y, predictions, "o", color=BLUE, ms=5, alpha=min(0.8, 30 / np.sqrt(len(y))), mec="none")
+    axes.set_xlabel(f"{problem.target}, measured")
+    axes.set_ylabel(f"{problem.target}, predicted")
+    error = format_number(wide.scores["RMSE"])
+    axes.set_title(f"{wide.name} on the test rows: root mean squared error {error}", loc="left", color=DARK)
+    _clean(axes, grid="both")
+
+
+def _draw_confusion(axes: Any, wide: Result, problem: Problem) -> None:
+    labels, counts = np.unique(problem.y_test, return_counts=True)
+    labels = labels[np.sort(np.argsort(-counts, kind="stable")[:MOST_CLASSES])]
+    matrix = confusion_matrix(problem.y_test, wide.predictions, labels=labels)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (i, j), count in np.ndenumerate(matrix):
+        if count:
+            colour = "white" if shares[i, j] > 0.5 else DARK
+            axes.text(j, i, str(count), ha="center", va="center", fontsize=9, color=colour)
+    names = [_shortened(label) for label in labels]
+    axes.set_xticks(range(len(labels)), names, rotation=30 if max(map(len, names)) > 4 else 0, ha="center")
+    axes.set_yticks(range(len(labels)), names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel(f"{problem.target}, true")
+    axes.set_title(f"{wide.name} on the test rows: counts", loc="left", color=DARK)
+
+
+def _score_name(results: list[Result]) -> str:
+    name = next(iter(results[0].scores))
+    return "R²" if name == "R2" else name
+
+
+def _shortened(label: Any) -> str:
+    text = str(label)
+    return text if len(text) <= 14 else text[:13] + "…"
+
+
+def _clean(axes: Any, *, grid: Any) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid, color="#e6e9ec", lw=0.8)
+    axes.set_axisbelow(True)

@@ -1,0 +1,110 @@
+"""What is to be learned: training and test rows, and how a model must prepare them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from ntkkit.datasets import load_fashion_mnist
+
+Task = Literal["classification", "regression"]
+
+
+class ReportError(Exception):
+    """Something that the user can put right; the message is one line and says how."""
+
+
+@dataclass(frozen=True)
+class Grids:
+    """What is searched; models whose fits are dear get fewer settings.
+
+    Attributes
+    ----------
+    depths, weight_vars, bias_vars : tuple
+        Of the network behind the NTK.
+    relative_alphas : tuple
+        Ridge terms, as multiples of the mean of the kernel's diagonal.
+    Cs, relative_gammas : tuple
+        Of the SVM; gammas as multiples of scikit-learn's "scale", 1 / (n_features var(X)).
+    relative_max_features, min_samples_leaf : tuple
+        Of the forest; as multiples of sqrt(n_features) for classes, of n_features / 3 for numbers.
+    learning_rates, weight_decays : tuple
+        Of the trained network.
+    n_trees, width, n_epochs : int
+        Not searched: trees of the forest, units of each hidden layer, and passes over the data in training.
+    """
+
+    depths: tuple[int, ...] = (1, 2, 3, 5)
+    weight_vars: tuple[float, ...] = (1.0, 2.0)
+    bias_vars: tuple[float, ...] = (0.01, 0.1)
+    relative_alphas: tuple[float, ...] = (1e-4, 3e-3, 1e-1)
+    Cs: tuple[float, ...] = (1.0, 4.0, 16.0, 64.0)
+    relative_gammas: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    relative_max_features: tuple[float, ...] = (0.5, 1.0, 2.0)
+    min_samples_leaf: tuple[int, ...] = (1, 3)
+    learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    weight_decays: tuple[float, ...] = (1e-4, 1e-1)
+    n_trees: int = 100
+    width: int = 128
+    n_epochs: int = 40
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows to learn from and rows to test on.
+
+    Attributes
+    ----------
+    title : str
+        The name of the data.
+    task : {"classification", "regression"}
+    X_train, X_test : array or data frame, one row a sample
+    y_train, y_test : ndarray
+        Labels, or numbers.
+    target : str
+        What y is called.
+    facts : tuple of str
+        One line each: what the data are, and what was done to them.
+    prepare : transformer or "passthrough"
+        Put in front of every model.
+    grids : Grids
+    image_shape : (height, width), optional
+        Rows are pictures of this shape, flattened.
+    """
+
+    title: str
+    task: Task
+    X_train: Any
+    y_train: np.ndarray
+    X_test: Any
+    y_test: np.ndarray
+    target: str
+    facts: tuple[str, ...] = ()
+    prepare: Any = "passthrough"
+    grids: Grids = field(default_factory=Grids)
+    image_shape: tuple[int, int] | None = None
+
+
+def fashion_problem() -> Problem:
+    """The shipped pictures of clothes, pixels from 0 to 1, official split."""
+    data = load_fashion_mnist()
+    X = data.data.reshape(len(data.data), -1).astype(np.float32) / 255
+    y = data.target_names[data.target]
+    train, test = data.train_idx, data.test_idx
+    height, width = data.data.shape[1:3]
+    return Problem(
+        title="Fashion-MNIST",
+        task="classification",
+        X_train=X[train],
+        y_train=y[train],
+        X_test=X[test],
+        y_test=y[test],
+        target="kind of clothing",
+        facts=(
+            f"{len(train)} training and {len(test)} test pictures of {height} x {width} pixels, "
+            f"{len(data.target_names)} kinds of clothes; the official split, pixels scaled to [0, 1].",
+        ),
+        image_shape=(height, width),
+    )

@@ -1,0 +1,106 @@
+"""Reading a user's file: encodings, separators and decimal signs as they come."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from ntkkit.report.problem import ReportError
+
+SAMPLE_BYTES = 1 << 16
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+DECIMAL_COMMA = r"\s*[-+]?\d+,\d+\s*"
+# What pandas takes for missing, and the sign of older tables.
+ALSO_MISSING = ["?"]
+
+
+def read_table(path: Path) -> tuple[Any, list[str]]:
+    """A CSV file as a pandas data frame, and what is worth saying about how it was read.
+
+    Raises
+    ------
+    ReportError
+        If there is no such file, or it is no table.
+    """
+    import pandas as pd
+
+    head = _head(path)
+    encoding = _encoding(head, path)
+    separator = sniff_separator(head.decode(encoding, errors="ignore"))
+    notes = []
+    if separator != ",":
+        notes.append(f"Read with {SEPARATORS[separator]} between columns.")
+
+    def read(encoding: str, decimal: str) -> Any:
+        settings = {"na_values": ALSO_MISSING, "skipinitialspace": True, "low_memory": False}
+        return pd.read_csv(path, sep=separator, encoding=encoding, decimal=decimal, **settings)
+
+    try:
+        try:
+            frame = read(encoding, ".")
+        except UnicodeDecodeError:
+            encoding = "cp1252"
+            notes.append("Read as Windows-1252 text, since it is not UTF-8.")
+            frame = read(encoding, ".")
+        if separator != "," and any(_has_decimal_commas(frame[name]) for name in frame):
+            frame = read(encoding, ",")
+            notes.append("Read with decimal commas.")
+    except pd.errors.EmptyDataError:
+        raise ReportError(f"{path} is empty") from None
+    except (pd.errors.ParserError, UnicodeError, csv.Error, ValueError) as error:
+        raise ReportError(f"{path} cannot be read as a table: {_one_line(error)}") from None
+    if not isinstance(frame.index, pd.RangeIndex):  # one more cell in each row than in the header
+        frame = frame.reset_index(drop=True)
+        notes.append("The first cells of the rows have no column name: taken as names of the rows, and left out.")
+    names = [str(name).strip() for name in frame.columns]
+    if len(set(names)) == len(names):
+        frame.columns = names
+    return frame, notes
+
+
+def sniff_separator(text: str) -> str:
+    """The separator that cuts the most lines alike, and into the most cells; a comma if none does."""
+    lines = text.splitlines()
+    lines = lines[:-1] if len(lines) > 2 else lines  # the last may be cut off
+    found, most_cells = ",", 1
+    for separator in SEPARATORS:
+        counts = [len(row) for row in csv.reader(lines[:200], delimiter=separator) if row]
+        alike = counts.count(counts[0]) / len(counts) if counts else 0
+        if alike >= 0.9 and counts[0] > most_cells:
+            found, most_cells = separator, counts[0]
+    return found
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            head = file.read(SAMPLE_BYTES)
+    except FileNotFoundError:
+        raise ReportError(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise ReportError(f"{path} is a directory; name a CSV file") from None
+    except OSError as error:
+        raise ReportError(f"{path} cannot be read: {error.strerror}") from None
+    if not head.strip():
+        raise ReportError(f"{path} is empty")
+    return head
+
+
+def _encoding(head: bytes, path: Path) -> str:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if b"\0" in head:
+        raise ReportError(f"{path} is not a text file; save the table as CSV")
+    return "utf-8-sig"
+
+
+def _has_decimal_commas(column: Any) -> bool:
+    values = column.dropna().astype(str)
+    return (
+        len(values) > 0 and column.dtype.kind not in "biuf" and bool(values.str.fullmatch(DECIMAL_COMMA).mean() > 0.5)
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,105 @@
+"""What is printed: the table, the chosen hyperparameters, and one sentence on who won and by how much."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ntkkit.report.models import NTK_MACHINE
+from ntkkit.report.problem import Problem
+from ntkkit.report.run import Result
+
+
+def format_table(results: list[Result]) -> str:
+    """The results as aligned columns, best first, and below them what each model chose."""
+    ranked = rank(results)
+    first = next(iter(ranked[0].scores))
+    header = ["model", f"{first} (s.e.)", *list(ranked[0].scores)[1:], "search + fit", "predict", "settings tried"]
+    rows = [header]
+    for result in ranked:
+        scores = [format_score(value) for value in list(result.scores.values())[1:]]
+        rows.append(
+            [
+                result.name,
+                f"{result.scores[first]:.3f} ({result.standard_error:.3f})",
+                *scores,
+                f"{result.search_seconds:.1f} s",
+                f"{result.predict_seconds:.2f} s",
+                str(result.n_settings),
+            ]
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+    lines.insert(1, "-" * len(lines[0]))
+    chosen = [f"{result.name.ljust(widths[0])}  {format_chosen(result.chosen)}" for result in ranked]
+    lines.append("s.e.: standard error over test rows. Seconds: of this run, compilation included.")
+    return "\n".join([*lines, "", "Chosen hyperparameters", *chosen])
+
+
+def format_chosen(chosen: dict[str, Any]) -> str:
+    """``depth=3, alpha=0.00177``: the network's hyperparameters first."""
+    order = ["depth", "weight_var", "bias_var"]
+    names = sorted(chosen, key=lambda name: (order.index(name) if name in order else len(order), name))
+    return ", ".join(f"{name}={format_number(chosen[name])}" for name in names)
+
+
+def format_number(value: float) -> str:
+    """Three significant digits without trailing zeros; integers as they are."""
+    if isinstance(value, (int, np.integer)):
+        return str(value)
+    if 1e3 <= abs(value) < 1e7:
+        return f"{value:.0f}"
+    return f"{value:.3g}"
+
+
+def format_score(value: float) -> str:
+    """At least three significant digits, with their zeros, so that columns align."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+
+
+def rank(results: list[Result]) -> list[Result]:
+    """Best on the test rows first; equals in the order given."""
+    return sorted(results, key=_score, reverse=True)
+
+
+def format_verdict(results: list[Result], problem: Problem) -> str:
+    """Who won, by how much, and whether the test rows can tell.
+
+    The standard error is of the paired difference: of what each test row adds to the one score and not to the other.
+    """
+    first, second, *others = rank(results)
+    score, n = next(iter(first.scores)), len(problem.y_test)
+    lead, error = difference(first, second)
+    if lead == 0:
+        sentence = f"{first.name} and {second.name} share the first place with {score} {_score(first):.3f}"
+    else:
+        sentence = f"{first.name} comes first with {score} {_score(first):.3f}, {lead:.3f} ahead of {second.name}"
+    sentence += (
+        f"; the standard error of that difference is {error:.3f} on these {n} test rows, so {_judge(lead, error)}"
+    )
+    for result in others:
+        if result.name == NTK_MACHINE:
+            behind, error = difference(first, result)
+            sentence += f"; the {NTK_MACHINE} is {behind:.3f} behind the first (standard error {error:.3f})"
+    return sentence + "."
+
+
+def difference(first: Result, second: Result) -> tuple[float, float]:
+    """How far the first is ahead, and the standard error of that over test rows."""
+    paired = first.credits - second.credits
+    return float(paired.mean()), float(paired.std() / np.sqrt(len(paired)))
+
+
+def _judge(lead: float, error: float) -> str:
+    ratio = lead / error if error > 0 else math.inf if lead > 0 else 0.0
+    if ratio < 1:
+        return "they cannot be told apart"
+    if ratio < 2:
+        return "that may well be chance"
+    return "chance is an unlikely reason" if ratio < 3 else "that is no chance"
+
+
+def _score(result: Result) -> float:
+    return next(iter(result.scores.values()))
