@@ -42,7 +42,8 @@ class NTK(_LimitKernel):
         `FullyConnected`, or a `Serial` of layers.
     bounds : dict, optional
         From parameter path (``network__weight_var``) to (low, high) or "fixed": what scikit-learn's Gaussian processes
-        may learn. Default (1e-5, 1e5); parameters that are None or 0 are fixed.
+        may learn. Default (1e-5, 1e5); parameters that are None or 0 are fixed. Narrower ones for weight_var help an
+        optimiser: entries grow like weight_var^(depth + 1), and far out the Gram matrix has no Cholesky factor.
 
     References
     ----------

@@ -1,0 +1,54 @@
+"""Every snippet of the README and every example runs."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def load_example(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_there_are_five_snippets():
+    assert len(SNIPPETS) == 5
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_snippet_runs(number):
+    exec(compile(SNIPPETS[number], f"README.md, snippet {number}", "exec"), {"__name__": "snippet"})
+
+
+def test_the_first_snippet_keeps_its_word():
+    names = {}
+    exec(SNIPPETS[0], names)
+    assert names["model"].score(names["X"][names["test"]], names["images"].target[names["test"]]) > 0.83
+
+
+def test_every_local_link_leads_somewhere():
+    for page in (ROOT / "README.md", ROOT / "examples/README.md", ROOT / "benchmarks/README.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.slow
+def test_example_learned_kernel():
+    assert 0.8 < load_example("learned_kernel").main() < 0.97
+
+
+@pytest.mark.slow
+def test_example_width():
+    assert -0.7 < load_example("width").main() < -0.3
+
+
+def test_every_example_is_run():
+    tested = set(re.findall(r'load_example\("(\w+)"\)', Path(__file__).read_text()))
+    assert tested == {path.stem for path in (ROOT / "examples").glob("*.py")}
