@@ -1,6 +1,6 @@
-"""Claim: the Gram matrix of a fully connected NTK in host memory, many times faster than neural-tangents, and righter.
+"""Claim: a fully connected NTK Gram in host memory, many times faster than by neural-tangents, and righter.
 
-n rows of d features, 5 hidden ReLU layers. neural-tangents runs jitted, on blocks of the size that is best for it in the
+n rows of d features, 5 hidden layers. neural-tangents runs jitted, on blocks of the size that is best for it in the
 same run (whole matrix, as it has no triangle), its blocks copied into one numpy array. Compile time is measured apart.
 
     python benchmarks/fully_connected.py            # the claim: n = 4000
