@@ -48,7 +48,7 @@ class Grids:
     weight_decays: tuple[float, ...] = (1e-4, 1e-1)
     n_trees: int = 100
     width: int = 128
-    n_epochs: int = 40
+    n_epochs: int = 30
 
 
 @dataclass(frozen=True)

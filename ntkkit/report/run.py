@@ -153,14 +153,12 @@ def make_folds(problem: Problem, rows: np.ndarray, *, random_state: int) -> Any:
 
 def evaluate(make: Callable[[], Candidate], problem: Problem, rows: np.ndarray, folds: Any) -> Result:
     """Search on the tuning rows, fit to all training rows, predict the test rows."""
-    whole = len(rows) == len(problem.y_train)
     X_tune = problem.X_train.iloc[rows] if hasattr(problem.X_train, "iloc") else problem.X_train[rows]
     start = time.perf_counter()
-    with busy_cores(single_blas=True):
+    with busy_cores():
         candidate = make()
         search = _search(candidate, X_tune, problem.y_train[rows], problem.task, folds)
-    estimator = clone(candidate.estimator).set_params(**search.best_params_)
-    with busy_cores(single_blas=whole):
+        estimator = clone(candidate.estimator).set_params(**search.best_params_)
         estimator.fit(problem.X_train, problem.y_train)
         fitted = time.perf_counter()
         predictions = estimator.predict(problem.X_test)
@@ -182,13 +180,13 @@ def evaluate(make: Callable[[], Candidate], problem: Problem, rows: np.ndarray, 
 
 
 @contextmanager
-def busy_cores(*, single_blas: bool) -> Iterator[None]:
-    """Share the cores among fits by threads; many small fits then want a BLAS that does not start threads too.
+def busy_cores() -> Iterator[None]:
+    """Share the cores among fits by threads, with a BLAS that does not start its own besides.
 
     A network that is stopped after a set number of epochs warns that it has not converged, which is meant.
     """
     n_jobs = min(joblib.cpu_count(), MOST_THREADS)
-    with warnings.catch_warnings(), threadpool_limits(1 if single_blas else None):
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.filterwarnings("ignore", category=ConvergenceWarning, module=r"sklearn\.neural_network")
         with joblib.parallel_config(backend="threading", n_jobs=n_jobs):
             yield

@@ -21,8 +21,8 @@ from ntkkit.report.run import subsample
 
 # Fewer rows tell nothing; more would take minutes and gigabytes, as the Gram matrix grows with their square.
 FEWEST_ROWS = 20
-MOST_TRAINING_ROWS = 8000
-MOST_TEST_ROWS = 10000
+MOST_TRAINING_ROWS = 5000
+MOST_TEST_ROWS = 5000
 # Whole numbers are labels if they have no more values than this, each on so many rows on average.
 MOST_NUMBERED_CLASSES = 20
 ROWS_A_NUMBERED_CLASS = 5
@@ -30,7 +30,7 @@ ROWS_A_NUMBERED_CLASS = 5
 MOST_CATEGORIES = 30
 MISSING = "(missing)"
 
-TABLE_GRIDS = Grids(relative_alphas=(1e-4, 3e-3, 3e-2, 3e-1), n_epochs=100)
+TABLE_GRIDS = Grids(relative_alphas=(1e-4, 3e-3, 3e-2, 3e-1), n_epochs=60)
 
 
 class Target(NamedTuple):

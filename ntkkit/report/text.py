@@ -97,8 +97,8 @@ def _judge(lead: float, error: float) -> str:
     if ratio < 1:
         return "they cannot be told apart"
     if ratio < 2:
-        return "that may well be chance"
-    return "chance is an unlikely reason" if ratio < 3 else "that is no chance"
+        return "it may well be chance"
+    return "it is probably more than chance" if ratio < 3 else "it is more than chance"
 
 
 def _score(result: Result) -> float:
