@@ -79,19 +79,16 @@ class Dense(Layer):
         scale = scale1 * scale2
         total = scale + ws + b
         spread = w * b * (root1 - root2) ** 2 / jnp.where(total > 0, total, 1)
-        # a reciprocal a row instead of a division a pair
-        delta = (spread + ws * state.delta) * (safe_ratio(1, scale1) * safe_ratio(1, scale2))
+        # a reciprocal a row instead of a division a pair; 0 for a zero row without bias
+        inverse = safe_ratio(1, scale1) * safe_ratio(1, scale2)
+        delta = (spread + ws * state.delta) * inverse
+        anti = None
+        if state.anti is not None:  # the same with +, and scale - ws + b in the form that does not cancel
+            obtuse = ws > b
+            gap = w * b * (root1 + root2) ** 2 / jnp.where(obtuse, scale + ws - b, 1)
+            anti = (jnp.where(obtuse, gap, scale + b - ws) + ws * state.anti) * inverse
         covariance = ws * (1 - state.delta) + b
         ntk = None if state.ntk is None else w * state.ntk
         if self.trainable:
             ntk = covariance if ntk is None else ntk + covariance
-        return State(var1, var2, delta, self._antipodal(state, root1 + root2, ws, scale), ntk)
-
-    def _antipodal(self, state: State, roots: Array, ws: Array, scale: Array) -> Array | None:
-        """1 + correlation: delta' with +, where scale - ws + b is taken in the form that does not cancel."""
-        if state.anti is None:
-            return None
-        w, b = self.weight_var, self.bias_var
-        gap = jnp.where(ws > b, safe_ratio(w * b * roots**2, scale + ws - b), scale + b - ws)
-        ratio = safe_ratio(gap + ws * state.anti, scale)
-        return jnp.where(scale > 0, ratio, 2)
+        return State(var1, var2, delta, anti, ntk)

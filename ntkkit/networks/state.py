@@ -24,7 +24,7 @@ class State(NamedTuple):
 
     var1: Array  # E[h(x)^2]
     var2: Array  # E[h(y)^2]
-    delta: Array  # 1 - E[h(x) h(y)] / sqrt(var1 var2), in [0, 2]; 0 where a variance is 0
+    delta: Array  # 1 - E[h(x) h(y)] / sqrt(var1 var2), in [0, 2]; anything there where a variance is 0
     anti: Array | None = None  # 2 - delta with its own digits, for antipodes; None once delta <= 1 is known
     ntk: Array | None = None  # None means zero: nothing trainable yet
 
@@ -66,18 +66,12 @@ def tile_state(X: Array, Y: Array, *, same: bool) -> State:
     """
     dtype = jnp.result_type(X, Y)
     (unit1, var1), (unit2, var2) = _directions(X), _directions(Y)
-    correlation = jnp.clip(jnp.matmul(unit1, unit2.T, precision=jax.lax.Precision.HIGHEST), -1, 1)
+    correlation = jnp.matmul(unit1, unit2.T, precision=jax.lax.Precision.HIGHEST)
     if same:
         correlation = jnp.where(jnp.eye(len(X), dtype=bool), 1, correlation)
-    proper = (var1[:, None] > 0) & (var2[None, :] > 0)
     rounding = 4 * jnp.finfo(correlation.dtype).eps
-    parallel, opposite = 1 - correlation <= rounding, 1 + correlation <= rounding
-    return State(
-        var1=var1[:, None].astype(dtype),
-        var2=var2[None, :].astype(dtype),
-        delta=jnp.where(parallel | ~proper, 0, 1 - correlation).astype(dtype),
-        anti=jnp.where(~proper, 2, jnp.where(opposite, 0, 1 + correlation)).astype(dtype),
-    )
+    delta, anti = (jnp.where(distance <= rounding, 0, distance) for distance in (1 - correlation, 1 + correlation))
+    return State(var1[:, None].astype(dtype), var2[None, :].astype(dtype), delta.astype(dtype), anti=anti.astype(dtype))
 
 
 def diagonal_state(X: Array) -> State:
