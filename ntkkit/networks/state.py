@@ -51,7 +51,7 @@ def _safe_sqrt_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array
     return root, safe_ratio(tangents[0], 2 * root)
 
 
-def safe_ratio(numerator: Array, denominator: Array) -> Array:
+def safe_ratio(numerator: Array | float, denominator: Array) -> Array:
     """numerator / denominator, and 0 where the denominator is 0."""
     positive = denominator > 0
     return jnp.where(positive, numerator / jnp.where(positive, denominator, 1), 0)
