@@ -53,7 +53,7 @@ def as_candidate(name: str, model: Any, grid: Grid, problem: Problem) -> Candida
     """A model behind the problem's preparation, and its grid with the names that go with it."""
     prefix = "model__"
     if problem.task == "regression":
-        model = TransformedTargetRegressor(model, transformer=StandardScaler())
+        model = TransformedTargetRegressor(model, transformer=StandardScaler(), check_inverse=False)
         prefix = "model__regressor__"
     estimator = Pipeline([("prepare", problem.prepare), ("model", model)])
     prefixed = [{prefix + key: values for key, values in part.items()} for part in grid]

@@ -110,7 +110,10 @@ def _draw_predictions(axes: Any, wide: Result, problem: Problem) -> None:
 
 def _draw_confusion(axes: Any, wide: Result, problem: Problem) -> None:
     labels, counts = np.unique(problem.y_test, return_counts=True)
-    labels = labels[np.sort(np.argsort(-counts, kind="stable")[:MOST_CLASSES])]
+    title = f"{wide.name} on the test rows: counts"
+    if len(labels) > MOST_CLASSES:
+        title += f", {MOST_CLASSES} commonest of {len(labels)} classes"
+        labels = labels[np.sort(np.argsort(-counts, kind="stable")[:MOST_CLASSES])]
     matrix = confusion_matrix(problem.y_test, wide.predictions, labels=labels)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -119,11 +122,11 @@ def _draw_confusion(axes: Any, wide: Result, problem: Problem) -> None:
             colour = "white" if shares[i, j] > 0.5 else DARK
             axes.text(j, i, str(count), ha="center", va="center", fontsize=9, color=colour)
     names = [_shortened(label) for label in labels]
-    axes.set_xticks(range(len(labels)), names, rotation=30 if max(map(len, names)) > 4 else 0, ha="center")
+    axes.set_xticks(range(len(labels)), names, rotation=90 if len(names) * max(map(len, names)) > 50 else 0)
     axes.set_yticks(range(len(labels)), names)
     axes.set_xlabel("predicted")
     axes.set_ylabel(f"{problem.target}, true")
-    axes.set_title(f"{wide.name} on the test rows: counts", loc="left", color=DARK)
+    axes.set_title(title, loc="left", color=DARK)
 
 
 def _score_name(results: list[Result]) -> str:
@@ -133,7 +136,7 @@ def _score_name(results: list[Result]) -> str:
 
 def _shortened(label: Any) -> str:
     text = str(label)
-    return text if len(text) <= 14 else text[:13] + "…"
+    return text if len(text) <= 14 else f"{text[:7]}…{text[-6:]}"
 
 
 def _clean(axes: Any, *, grid: Any) -> None:

@@ -41,9 +41,9 @@ class Grids:
     bias_vars: tuple[float, ...] = (0.01, 0.1)
     relative_alphas: tuple[float, ...] = (1e-4, 3e-3, 1e-1)
     Cs: tuple[float, ...] = (1.0, 4.0, 16.0, 64.0)
-    relative_gammas: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
-    relative_max_features: tuple[float, ...] = (0.5, 1.0, 2.0)
-    min_samples_leaf: tuple[int, ...] = (1, 3)
+    relative_gammas: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    relative_max_features: tuple[float, ...] = (0.5, 1.0)
+    min_samples_leaf: tuple[int, ...] = (1, 2, 4)
     learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
     weight_decays: tuple[float, ...] = (1e-4, 1e-1)
     n_trees: int = 100

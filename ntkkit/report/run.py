@@ -111,7 +111,7 @@ def compare_models(problem: Problem, *, random_state: int, say: Say) -> list[Res
         wide,
         run(2, "SVM with RBF kernel", support_vectors),
         run(3, "random forest", forest, random_state=random_state),
-        run(4, f"network of {depth} hidden layers, trained", trained_network, depth=depth, random_state=random_state),
+        run(4, f"trained network of depth {depth}", trained_network, depth=depth, random_state=random_state),
     ]
 
 

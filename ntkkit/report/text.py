@@ -56,7 +56,7 @@ def format_number(value: float) -> str:
 
 def format_score(value: float) -> str:
     """At least three significant digits, with their zeros, so that columns align."""
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:#.3g}".rstrip(".")
 
 
 def rank(results: list[Result]) -> list[Result]:
@@ -74,11 +74,11 @@ def format_verdict(results: list[Result], problem: Problem) -> str:
     lead, error = difference(first, second)
     if lead == 0:
         sentence = f"{first.name} and {second.name} share the first place with {score} {_score(first):.3f}"
+        of = "their difference"
     else:
         sentence = f"{first.name} comes first with {score} {_score(first):.3f}, {lead:.3f} ahead of {second.name}"
-    sentence += (
-        f"; the standard error of that difference is {error:.3f} on these {n} test rows, so {_judge(lead, error)}"
-    )
+        of = "that lead"
+    sentence += f"; the standard error of {of} is {error:.3f} on these {n} test rows, so {_judge(lead, error)}"
     for result in others:
         if result.name == NTK_MACHINE:
             behind, error = difference(first, result)

@@ -38,7 +38,7 @@ def test_whole_job(small_job, csv_file, tmp_path, capsys, arguments):
     printed = capsys.readouterr().out
     for row in rows:
         assert row["model"] in printed
-    assert "standard error of that difference" in printed
+    assert "the standard error of" in printed
     assert str(output / "report.png") in printed
 
 

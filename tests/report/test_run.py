@@ -49,7 +49,7 @@ def test_models_are_compared_on_the_test_rows(images):
     assert results[0].cv_score == max(score for score, _ in results[0].by_depth.values())
     assert set(results[0].chosen) == {"depth", "weight_var", "bias_var", "alpha"}
     assert [result.n_settings for result in results] == [2, 1, 1, 1]
-    assert any(line.strip().startswith("4/4") for line in lines)
+    assert any(line.strip().startswith("4/4  trained network of depth") for line in lines)
 
 
 def test_ntk_machine_is_what_the_library_computes_by_itself(images):

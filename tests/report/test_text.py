@@ -38,7 +38,7 @@ def test_winner_by_more_than_chance():
     text = verdict(result("NTK machine", right(90)), result("Other", right(60)))
     # thirty rows of a hundred differ: sqrt(0.3 * 0.7 / 100)
     assert "NTK machine comes first with accuracy 0.900, 0.300 ahead of Other" in text
-    assert "standard error of that difference is 0.046 on these 100 test rows" in text
+    assert "standard error of that lead is 0.046 on these 100 test rows" in text
     assert text.endswith("so it is more than chance.")
 
 
@@ -59,6 +59,7 @@ def test_difference_is_paired(shared, only_first, only_second, judged):
 def test_tie():
     text = verdict(result("A", right(50)), result("B", right(50)))
     assert "A and B share the first place with accuracy 0.500" in text
+    assert "the standard error of their difference is 0.000" in text
     assert "cannot be told apart" in text
 
 
