@@ -117,9 +117,14 @@ class Engine:
             i, j = part.top // height, part.left // width
             tile = job(rows[i], columns[j], same=plan.symmetric and i == j)
             tile = tile[..., : part.bottom - part.top, : part.right - part.left]
+            if not plan.symmetric:
+                result[..., part.rows, part.columns] = tile
+                return
+            mirrored = np.swapaxes(tile, -1, -2)
+            if i == j:  # here and not in the tile, where XLA would compute every entry twice
+                tile = mirrored = (tile + mirrored) / 2
             result[..., part.rows, part.columns] = tile
-            if plan.symmetric and i != j:
-                result[..., part.columns, part.rows] = np.swapaxes(tile, -1, -2)
+            result[..., part.columns, part.rows] = mirrored
 
         blocks = plan.blocks()
         with (
@@ -182,7 +187,7 @@ def _allocate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def _tile(kernel: Kernel, X: Array, Y: Array, *, same: bool) -> Array:
-    return _mirrored(kernel.tile(X, Y, same=same), same)
+    return kernel.tile(X, Y, same=same)
 
 
 def _tile_with_gradient(kernel: Kernel, X: Array, Y: Array, *, same: bool, paths: tuple[str, ...]) -> Array:
@@ -195,15 +200,7 @@ def _tile_with_gradient(kernel: Kernel, X: Array, Y: Array, *, same: bool, paths
         return kernel.replace(**dict(zip(paths, changed, strict=True))).tile(X, Y, same=same)
 
     tile, push = jax.linearize(at, jnp.zeros_like(values))
-    return _mirrored(jnp.concatenate([tile[None], jax.vmap(push)(jnp.eye(len(paths), dtype=X.dtype))]), same)
-
-
-def _mirrored(tile: Array, same: bool) -> Array:
-    """A tile on the diagonal, symmetric to the last bit."""
-    if not same:
-        return tile
-    upper = jnp.triu(jnp.ones(tile.shape[-2:], dtype=bool))
-    return jnp.where(upper, tile, jnp.swapaxes(tile, -1, -2))
+    return jnp.concatenate([tile[None], jax.vmap(push)(jnp.eye(len(paths), dtype=X.dtype))])
 
 
 def _diagonal(kernel: Kernel, X: Array) -> Array:
