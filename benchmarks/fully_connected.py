@@ -16,6 +16,8 @@ import numpy as np
 from common import paired, ratio, report
 
 from ntkkit import NTK, Engine, FullyConnected
+from ntkkit.engine.compile import Job
+from ntkkit.engine.evaluate import _tile
 from ntkkit.interop.neural_tangents import import_neural_tangents
 
 DEPTH, WEIGHT_VAR, BIAS_VAR = 5, 2.0, 0.1
@@ -40,6 +42,40 @@ def stax_gram(activation):
         return result
 
     return gram
+
+
+def bare_tiles(kernel, X):
+    """The same tiles in a bare loop on device-resident rows: what the engine's overhead is measured against."""
+    engine, job = Engine(), Job(_tile, kernel, X.dtype, {})
+    plan = engine.plan(kernel, X)
+    height = plan.tile[0]
+    rows = [job.on_device(X[i : i + height], height) for i in range(0, len(X), height)]
+    tiles = [
+        (rows[p.top // height], rows[p.left // height], p.top == p.left) for b in plan.blocks() for p in plan.tiles(b)
+    ]
+
+    def run():
+        for x, y, same in tiles:
+            job(x, y, same=same)
+
+    return run
+
+
+def multiply_add_ns(dtype, degree=64):
+    """Nanoseconds of one multiply-add an element, by a polynomial on an array that stays in cache."""
+    with jax.enable_x64(True):
+        x = jnp.full((256, 256), 0.5, dtype)
+
+        @jax.jit
+        def polynomial(x):
+            value = x
+            for _ in range(degree):
+                value = value * x + 1
+            return value
+
+        polynomial(x).block_until_ready()
+        times = [seconds(lambda: polynomial(x).block_until_ready()) for _ in range(50)]
+    return min(times) / x.size / degree * 1e9
 
 
 def seconds(function):
@@ -85,20 +121,23 @@ def main():
         best = min(trials, key=trials.get)
         Y = X.copy()  # another array: the whole square, no triangle
         engine.gram(kernel, X, Y)
-        slow, fast, square = paired(
+        slow, fast, square, bare = paired(
             lambda X=X, b=best: theirs(X, b),
             lambda X=X: engine.gram(kernel, X),
             lambda X=X, Y=Y: engine.gram(kernel, X, Y),
+            bare_tiles(kernel, X),
             repeats=options.repeats,
         )
         cells = options.n * (options.n + 1) / 2 * DEPTH
         results[np.dtype(dtype).name] = {
             "neural-tangents / ntkkit": ratio(slow, fast),
             "neural-tangents / ntkkit without the triangle": ratio(slow, square),
+            "the engine / its tiles in a bare loop": ratio(fast, bare),
             "neural-tangents' best block": best,
             "seconds, median": {"neural-tangents": float(np.median(slow)), "ntkkit": float(np.median(fast))},
             "first call, with compilation, seconds": first,
             "ns an element a layer": float(np.median(fast)) / cells * 1e9,
+            "ns a multiply-add, this machine": multiply_add_ns(dtype),
         }
     if options.activation == "relu":
         results["float32 on near duplicates"] = {
