@@ -13,6 +13,9 @@ from jax import Array
 from ntkkit.networks.layer import Layer, Shape
 from ntkkit.networks.state import State
 
+# delta', anti' (None: delta' <= 1), and E[phi' phi'] (None: there is none)
+Dual = tuple[Array, Array | None, Array | None]
+
 
 class Activation(Layer):
     """phi, applied to each unit.
@@ -21,7 +24,12 @@ class Activation(Layer):
     as `dual`, how far apart phi(u) and phi(v) are and E[phi'(u) phi'(v)]:
 
         nngp <- E[phi(u) phi(v)],    ntk <- ntk E[phi'(u) phi'(v)].
+
+    Where phi has no derivative to speak of (`Sign`, `Step`), `has_ntk` is False and the last of the dual is None: a
+    network with trained parameters before it has an NNGP but no NTK.
     """
+
+    has_ntk: bool = True
 
     def __init__(self) -> None:
         pass
@@ -35,7 +43,7 @@ class Activation(Layer):
         """E[phi(u)^2] for u of variance q."""
 
     @abstractmethod
-    def dual(self, state: State) -> tuple[Array, Array | None, Array]:
+    def dual(self, state: State) -> Dual:
         """Distance and antipodal distance of (phi(u), phi(v)), and E[phi'(u) phi'(v)]."""
 
     def initialize(self, key: Array, input_shape: Shape, *, width: int, n_outputs: int) -> tuple[Any, Shape]:
@@ -44,9 +52,12 @@ class Activation(Layer):
     def apply(self, params: Any, inputs: Array) -> Array:
         return self(inputs)
 
+    def without_ntk(self, trained: bool) -> Layer | None:
+        return self if trained and not self.has_ntk else None
+
     def propagate(self, state: State) -> State:
         delta, anti, derivative = self.dual(state)
-        ntk = None if state.ntk is None else state.ntk * derivative
+        ntk = None if state.ntk is None else state.ntk * (jnp.nan if derivative is None else derivative)
         return State(self.variance(state.var1), self.variance(state.var2), delta, anti, ntk)
 
 
@@ -59,7 +70,7 @@ class Identity(Activation):
     def variance(self, q: Array) -> Array:
         return q
 
-    def dual(self, state: State) -> tuple[Array, Array | None, Array]:
+    def dual(self, state: State) -> Dual:
         return state.delta, state.anti, jnp.ones_like(state.delta)
 
 

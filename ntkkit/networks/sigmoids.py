@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ntkkit.networks.activations import Activation, register
+from ntkkit.networks.activations import Activation, Dual, register
 from ntkkit.networks.state import State, safe_ratio, safe_sqrt
 
 
@@ -32,7 +32,7 @@ class Erf(Activation):
     def variance(self, q: Array) -> Array:
         return 2 / np.pi * _own_angle(q)
 
-    def dual(self, state: State) -> tuple[Array, Array | None, Array]:
+    def dual(self, state: State) -> Dual:
         anti = 2 - state.delta if state.anti is None else state.anti
         acute = state.delta <= anti
         near = jnp.where(acute, state.delta, anti)

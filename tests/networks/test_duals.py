@@ -1,0 +1,162 @@
+"""Every activation's duals, three ways: quadrature, neural-tangents, Price's theorem by autodiff. And hostile data."""
+
+import pickle
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from references.hostile import hostile_rows
+from references.quadrature import expectation
+from references.stax_oracle import kernels_after
+
+from ntkkit import NNGP, NTK, FullyConnected
+from ntkkit.networks import ABRelu, Abs, LeakyRelu, Sign, Step, resolve_activation
+from ntkkit.networks.state import State
+
+
+@dataclass
+class Case:
+    """An activation, what it computes in numpy, its layer in neural-tangents, and how right it is.
+
+    `float32`: the worst error of (NNGP, NTK) in float32 on hostile rows, of sqrt(K_ii K_jj), depths 1 and 3.
+    """
+
+    activation: Any
+    function: Any
+    stax: Any
+    float32: tuple = (1e-6, 1e-6)
+    exact: float = 1e-13
+    derivative: bool = True
+    largest: float = np.inf  # rows are scaled down to this norm
+
+
+CASES = {
+    "ABRelu": Case(ABRelu(-0.3, 1.2), lambda z: np.where(z < 0, -0.3, 1.2) * z, lambda s: s.ABRelu(-0.3, 1.2)),
+    "LeakyRelu": Case(LeakyRelu(0.2), lambda z: np.where(z < 0, 0.2, 1) * z, lambda s: s.LeakyRelu(0.2)),
+    "Abs": Case(Abs(), np.abs, lambda s: s.Abs()),
+    "Sign": Case(Sign(), np.sign, lambda s: s.Sign(), derivative=False),
+    "Step": Case(Step(), lambda z: 1.0 * (z > 0), None, derivative=False),
+}
+every_case = pytest.mark.parametrize("name", CASES)
+
+C = np.array([0.3, -0.7, 0.95, -0.9, 0.0, 0.6])
+Q1 = np.array([1.0, 1.0, 1.0, 0.5, 2.0, 1.5])
+Q2 = np.array([1.0, 2.0, 1.1, 3.0, 0.1, 1.5])
+
+
+def state(c, q1, q2):
+    return State(*map(jnp.float64, (q1, q2, 1 - c, 1 + c)), jnp.ones_like(jnp.float64(c)))
+
+
+@every_case
+def test_dual_is_the_expectation(name):
+    case = CASES[name]
+    expected = np.array([expectation(case.function, *pair) for pair in zip(C, Q1, Q2, strict=True)])
+    with jax.enable_x64(True):
+        post = case.activation.propagate(state(C, Q1, Q2))
+        found = np.array(post.covariance)
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
+        if post.anti is not None:
+            np.testing.assert_allclose(post.delta + post.anti, 2, rtol=1e-14)
+        z = np.array([-1.3, 0.0, 0.7])
+        np.testing.assert_allclose(case.activation(jnp.asarray(z)), case.function(z), rtol=1e-14, atol=1e-15)
+        itself = case.activation.propagate(state(np.ones(3), Q1[2:5], Q1[2:5]))
+        np.testing.assert_array_equal(itself.delta, 0)
+        near = [expectation(case.function, 1 - 1e-12, q, q) for q in Q1[2:5]]
+        np.testing.assert_allclose(itself.covariance, near, rtol=3e-6)
+
+
+@every_case
+def test_price_theorem(name):
+    case = CASES[name]
+    if not case.derivative:
+        assert case.activation.dual(State(*map(jnp.float32, (1, 1, 0.5, 1.5))))[2] is None
+        return
+
+    def moment(k):
+        return case.activation.propagate(state(k / np.sqrt(Q1 * Q2), Q1, Q2)).covariance.sum()
+
+    with jax.enable_x64(True):
+        found = jax.grad(moment)(jnp.asarray(C * np.sqrt(Q1 * Q2)))
+        np.testing.assert_allclose(case.activation.propagate(state(C, Q1, Q2)).ntk, found, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.stax])
+def test_neural_tangents(name):
+    case = CASES[name]
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((5, 6)), 0.5 * rng.standard_normal((4, 6))
+    nngp, ntk = kernels_after(case.stax, X, Y)
+    with jax.enable_x64(True):
+        found = FullyConnected(1, case.activation, weight_var=1.5, bias_var=0.2).limits(X, Y)
+    np.testing.assert_allclose(found[0], nngp, rtol=1e-12, atol=1e-13)
+    if case.derivative:
+        np.testing.assert_allclose(found[1], ntk, rtol=1e-11, atol=1e-12)
+
+
+@every_case
+def test_float32_and_gradients_on_hostile_rows(name):
+    """float32 against float64; finite gradients for every hyperparameter, with a bias and without."""
+    case = CASES[name]
+    X = hostile_rows()
+    X = (X * np.minimum(1, case.largest / np.maximum(np.linalg.norm(X, axis=1), 1e-30))[:, None]).astype(np.float32)
+    for depth in (1, 3):
+        network = FullyConnected(depth, case.activation)
+        with jax.enable_x64(True):
+            found, exact = (jitted_limits(network, X.astype(dtype)) for dtype in (np.float32, np.float64))
+        for i, allowed in enumerate(case.float32[: 1 + case.derivative]):
+            roots = np.sqrt(np.diag(exact[i]))
+            error = np.max(np.abs(found[i] - exact[i]) / np.outer(roots, roots))
+            assert error <= allowed, (depth, ("nngp", "ntk")[i], error)
+            assert np.linalg.eigvalsh(np.float64(found[i])).min() >= -max(1e-6, allowed) * roots.max() ** 2
+
+
+@every_case
+@pytest.mark.parametrize("bias_var", [0.0, 0.1])
+def test_gradients_are_finite_on_hostile_rows(name, bias_var):
+    X = np.array([[1.0, 2.0], [1.0, 2.0], [-1.0, -2.0], [2.0, 4.0], [0.0, 0.0], [0.0, 0.0], [1e-3, 0.0]], np.float32)
+    network = FullyConnected(2, CASES[name].activation, bias_var=bias_var)
+    kernel = NTK(network) if CASES[name].derivative else NNGP(network)
+    K, gradient = kernel(X, eval_gradient=True)
+    assert np.isfinite(K).all()
+    assert np.isfinite(gradient).all()
+
+
+def jitted_limits(network, X):
+    return [np.array(K) for K in jax.jit(lambda n, x: n.limits(x, x, same=True))(jax.tree.map(float, network), X)]
+
+
+@every_case
+def test_is_a_value(name):
+    activation = CASES[name].activation
+    network = FullyConnected(1, activation)
+    assert pickle.loads(pickle.dumps(network)) == network
+    assert hash(type(activation)(**activation.get_params())) == hash(activation)
+    assert network.get_params().get("activation__slope") == activation.get_params().get("slope")
+
+
+@pytest.mark.parametrize(("given", "expected"), [
+    ("leaky_relu", LeakyRelu(0.01)), (jax.nn.leaky_relu, LeakyRelu()), ("abs", Abs()), (jnp.abs, Abs()),
+    ("sign", Sign()), (jnp.sign, Sign()), ("step", Step()),
+])  # fmt: skip
+def test_names(given, expected):
+    assert resolve_activation(given) == expected
+
+
+def test_no_ntk_through_a_jump():
+    network = FullyConnected(2, "sign")
+    with pytest.raises(ValueError, match=r"no gradient reaches trained parameters through Sign\(\)"):
+        NTK(network)
+    frozen = network.replace(n_frozen_layers=2)
+    X = np.eye(3)
+    np.testing.assert_allclose(NTK(frozen)(X), NNGP(network)(X), rtol=1e-14)
+    assert np.isnan(network.limits(X, X)[1]).all()
+
+
+@pytest.mark.parametrize("slope", [np.nan, np.inf])
+def test_slopes_are_finite(slope):
+    with pytest.raises(ValueError, match="slope must be finite"):
+        LeakyRelu(slope)
