@@ -15,8 +15,7 @@ class Sign(Activation):
     """phi(z) = sign(z).
 
     With t = arccos(1 - delta), E[phi phi] = 1 - 2 t / pi (the arcsine law). E[phi' phi'] is infinite at t = 0: networks
-    with trained parameters before a `Sign` have no NTK. A small angle t becomes a distance 2 t / pi, so rounding of the
-    input counts for more than elsewhere: in float32 right to 1e-6 of sqrt(K_ii K_jj) after one layer.
+    with trained parameters before a `Sign` have no NTK. In float32 right to 5e-7 of sqrt(K_ii K_jj).
 
     Examples
     --------
