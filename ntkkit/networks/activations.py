@@ -83,22 +83,30 @@ def register(name: str, activation: Activation, *functions: Callable[..., Any]) 
 
 
 def resolve_activation(activation: str | Callable[..., Any] | Activation) -> Activation:
-    """Return the `Activation` that a name, a jax function or an Activation stands for.
+    """Return the `Activation` that a name, a function of jax or an Activation stands for.
+
+    Functions without a closed form of their own are integrated by `Quadrature`.
 
     Raises
     ------
     ValueError
-        If the name or function is not known.
+        If the name is not known.
+    TypeError
+        If jax cannot trace the function, or it is not elementwise.
     """
     if isinstance(activation, Activation):
         return activation
     try:
         return _REGISTERED[activation]
     except (KeyError, TypeError):
-        known = ", ".join(
-            repr(key) if isinstance(key, str) else f"{key.__module__}.{key.__name__}" for key in _REGISTERED
-        )
-        raise ValueError(f"activation must be an Activation or one of {known}; found {activation!r}.") from None
+        if callable(activation) and not isinstance(activation, type):
+            from ntkkit.networks.quadrature import Quadrature  # built on this module
+
+            return Quadrature(activation)
+        known = ", ".join(repr(key) for key in _REGISTERED if isinstance(key, str))
+        raise ValueError(
+            f"activation must be an Activation, a function of jax, or one of {known}; found {activation!r}."
+        ) from None
 
 
 register("identity", Identity(), jax.nn.identity)

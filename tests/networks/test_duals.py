@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from references.hostile import hostile_rows
 from references.quadrature import expectation
-from references.stax_oracle import kernels_after
+from references.stax_oracle import dense, limits_of
 from scipy import special
 
 from ntkkit import NNGP, NTK, FullyConnected, networks
@@ -49,6 +49,15 @@ CASES = {
     "SigmoidLike": Case(
         networks.SigmoidLike(), lambda z: (1 + special.erf(z / 2.4020563531719796)) / 2, lambda s: s.Sigmoid_like()
     ),
+    "Polynomial": Case(
+        networks.Polynomial([0.3, -1.0, 0.5, 0.2]),
+        lambda z: 0.3 - z + 0.5 * z**2 + 0.2 * z**3,
+        lambda s: s.Polynomial([0.3, -1.0, 0.5, 0.2]),
+        largest=30.0,
+    ),
+    "Monomial": Case(networks.Monomial(3), lambda z: z**3, lambda s: s.Monomial(3), largest=30.0, depths=(1,)),
+    "Hermite": Case(networks.Hermite(3), lambda z: (z**3 - 3 * z) / np.sqrt(6), None, largest=30.0),
+    "tanh": Case(networks.Quadrature(jnp.tanh), np.tanh, None, (1e-3, 3e-2)),
     "Gelu": Case(networks.Gelu(), lambda z: z * special.ndtr(z), lambda s: s.Gelu()),
 }
 every_case = pytest.mark.parametrize("name", CASES)
@@ -100,7 +109,7 @@ def test_neural_tangents(name):
     case = CASES[name]
     rng = np.random.default_rng(0)
     X, Y = rng.standard_normal((5, 6)), 0.5 * rng.standard_normal((4, 6))
-    nngp, ntk = kernels_after(case.stax, X, Y)
+    nngp, ntk = limits_of(lambda s: [dense(1.5, 0.2), case.stax(s), dense(1.5, 0.2)], X, Y)
     with jax.enable_x64(True):
         found = FullyConnected(1, case.activation, weight_var=1.5, bias_var=0.2).limits(X, Y)
     np.testing.assert_allclose(found[0], nngp, rtol=1e-12, atol=1e-13)
@@ -179,3 +188,52 @@ def test_no_ntk_through_a_jump():
 def test_slopes_are_finite(slope):
     with pytest.raises(ValueError, match="slope must be finite"):
         networks.LeakyRelu(slope)
+
+
+# Worst errors of (E[phi phi], E[phi' phi']) in float64, relative to those at correlation 1: the table in the docstring.
+QUADRATURE = [
+    ("tanh", 4.0, 1e-12, 1e-10), ("tanh", 16.0, 1e-7, 2e-5), ("tanh", 100.0, 2e-4, 2e-2),
+    ("silu", 4.0, 1e-13, 1e-13), ("silu", 16.0, 1e-12, 1e-10), ("silu", 100.0, 1e-7, 3e-5),
+    ("softplus", 16.0, 1e-13, 1e-12), ("softplus", 100.0, 3e-9, 1e-6),
+    ("elu", 4.0, 3e-8, 2e-5), ("selu", 4.0, 2e-6, 4e-3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "q", "value", "slope"), QUADRATURE)
+def test_quadrature_is_as_right_as_stated(name, q, value, slope):
+    phi = jnp.tanh if name == "tanh" else getattr(jax.nn, name)
+    c = np.array([-0.98, 0.3, 0.9, 0.97, 0.985, 0.99, 0.995, 0.999])
+    with jax.enable_x64(True):
+        activation = networks.Quadrature(phi)
+        ends = np.append(c, 1.0)
+        post = activation.propagate(state(ends, np.full(9, q), np.full(9, q)))
+        both = [lambda z: np.asarray(phi(z)), lambda z: np.asarray(jax.jvp(phi, (z,), (np.ones_like(z),))[1])]
+        for found, f, allowed in zip((post.covariance, post.ntk), both, (value, slope), strict=True):
+            expected = np.array([expectation(f, ci, q, q) for ci in c])
+            error = np.max(np.abs(found[:-1] - expected)) / float(found[-1])
+            assert error <= max(allowed, 1e-13)
+            assert error <= max(activation.remainder(q), 1e-13)
+
+
+def test_quadrature_is_exact_on_the_diagonal_even_at_kinks():
+    """All of a leaky rectifier's E[phi phi] and E[phi' phi'] is there at correlation 1, and at -1."""
+    activation = networks.Quadrature(lambda z: jnp.where(z > 0, z, 0.2 * z))
+    with jax.enable_x64(True):
+        for c in (1.0, -1.0):
+            at = state(np.array([c]), np.array([3.0]), np.array([3.0]))
+            post, exact = activation.propagate(at), networks.LeakyRelu(0.2).propagate(at)
+            np.testing.assert_allclose(post.covariance, exact.covariance, rtol=1e-13)
+            np.testing.assert_allclose(post.ntk, exact.ntk, rtol=1e-13)
+
+
+def test_functions_that_are_no_activations():
+    with pytest.raises(TypeError, match="must act on each entry"):
+        FullyConnected(activation=jnp.sum)
+    with pytest.raises(TypeError, match="no function that jax can trace"):
+        FullyConnected(activation=lambda z: z if z > 0 else 0)
+    with pytest.raises(ValueError, match="an Activation, a function of jax, or one of 'identity'"):
+        FullyConnected(activation="tanhh")
+    with pytest.raises(ValueError, match="an Activation, a function of jax, or one of"):
+        FullyConnected(activation=networks.Relu)
+    with pytest.raises(TypeError, match="non-empty sequence"):
+        networks.Polynomial([])

@@ -58,10 +58,9 @@ def as_float64(X):
     return None if X is None else np.asarray(X, float)
 
 
-def kernels_after(activation, X, Y, *, weight_var=1.5, bias_var=0.2):
-    """(nngp, ntk) of dense, an activation given as a function of the module stax, dense."""
+def limits_of(layers, X, Y):
+    """(nngp, ntk) of the layers that a function makes from the module stax."""
     stax = import_neural_tangents().stax
-    network = stax.serial(dense(weight_var, bias_var), activation(stax), dense(weight_var, bias_var))
     with jax.enable_x64(True):
-        kernel = network[2](np.asarray(X, float), np.asarray(Y, float))
+        kernel = stax.serial(*layers(stax))[2](np.asarray(X, float), np.asarray(Y, float))
         return np.array(kernel.nngp), np.array(kernel.ntk)
