@@ -10,6 +10,7 @@ from ntkkit.networks.layer import Layer
 from ntkkit.networks.network import Network, Serial
 from ntkkit.networks.normalisation import LayerNorm
 from ntkkit.networks.quadrature import Quadrature
+from ntkkit.networks.rectified_powers import RectifiedMonomial
 from ntkkit.networks.rectifiers import ABRelu, Abs, LeakyRelu, Relu
 from ntkkit.networks.series import Hermite, Monomial, Polynomial
 from ntkkit.networks.sigmoids import Erf, SigmoidLike
@@ -38,6 +39,7 @@ __all__ = [
     "ProductOf",
     "Quadrature",
     "Rbf",
+    "RectifiedMonomial",
     "Relu",
     "Residual",
     "Serial",

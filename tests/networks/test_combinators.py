@@ -65,7 +65,7 @@ def test_distances_keep_their_digits_and_derivatives_are_finite(name):
 
     with jax.enable_x64(True):
         (found, slopes), (exact, _) = (limits_and_derivatives(X.astype(d), leaves) for d in (np.float32, np.float64))
-    for K, K_exact in zip(found, exact, strict=True):
+    for K, K_exact in zip(map(np.array, found), map(np.array, exact), strict=True):
         roots = np.sqrt(np.diag(K_exact))
         assert K.dtype == np.float32
         assert np.max(np.abs(K - K_exact) / np.outer(roots, roots)) <= 1e-6

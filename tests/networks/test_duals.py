@@ -55,6 +55,13 @@ CASES = {
         lambda s: s.Polynomial([0.3, -1.0, 0.5, 0.2]),
         largest=30.0,
     ),
+    "RectifiedMonomial": Case(
+        networks.RectifiedMonomial(3),
+        lambda z: np.maximum(z, 0) ** 3,
+        lambda s: s.RectifiedMonomial(3),
+        largest=30.0,
+        depths=(1,),
+    ),
     "Monomial": Case(networks.Monomial(3), lambda z: z**3, lambda s: s.Monomial(3), largest=30.0, depths=(1,)),
     "Hermite": Case(networks.Hermite(3), lambda z: (z**3 - 3 * z) / np.sqrt(6), None, largest=30.0),
     "tanh": Case(networks.Quadrature(jnp.tanh), np.tanh, None, (1e-3, 3e-2)),
