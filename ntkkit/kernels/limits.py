@@ -45,6 +45,11 @@ class NTK(_LimitKernel):
         may learn. Default (1e-5, 1e5); parameters that are None or 0 are fixed. Narrower ones for weight_var help an
         optimiser: entries grow like weight_var^(depth + 1), and far out the Gram matrix has no Cholesky factor.
 
+    Raises
+    ------
+    ValueError
+        If the network has trained parameters before an activation without a derivative (`Sign`, `Step`).
+
     References
     ----------
     Jacot, Gabriel, Hongler (2018), Neural Tangent Kernel: Convergence and Generalization in Neural Networks.
@@ -55,6 +60,15 @@ class NTK(_LimitKernel):
     >>> NTK(FullyConnected(depth=0, weight_var=1.0, bias_var=0.0))([[1.0, 2.0]], [[3.0, 4.0]])
     array([[5.5]])
     """
+
+    def __init__(self, network: Network, bounds: dict[str, Any] | None = None) -> None:
+        super().__init__(network, bounds)
+        blocking = network.without_ntk()
+        if blocking is not None:
+            raise ValueError(
+                f"{network!r} has no NTK: no gradient reaches trained parameters through {blocking!r}. "
+                "Use NNGP, or freeze the layers before it (n_frozen_layers=depth)."
+            )
 
     def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
         return self.network.limits(X, Y, same=same)[1]

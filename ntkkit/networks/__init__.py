@@ -1,11 +1,52 @@
 """Networks: what a network is, finite and infinitely wide."""
 
-from ntkkit.networks.activations import Activation, Identity
+from ntkkit.networks.activations import Activation, Identity, resolve_activation
+from ntkkit.networks.combinators import ProductOf, Residual, SumOf
 from ntkkit.networks.dense import Dense
+from ntkkit.networks.exponentials import Exp, Gaussian, Rbf
 from ntkkit.networks.families import FullyConnected
+from ntkkit.networks.gelu import Gelu
 from ntkkit.networks.layer import Layer
 from ntkkit.networks.network import Network, Serial
-from ntkkit.networks.rectifiers import Relu
-from ntkkit.networks.sigmoids import Erf
+from ntkkit.networks.normalisation import LayerNorm
+from ntkkit.networks.quadrature import Quadrature
+from ntkkit.networks.rectified_powers import RectifiedMonomial
+from ntkkit.networks.rectifiers import ABRelu, Abs, LeakyRelu, Relu
+from ntkkit.networks.series import Hermite, Monomial, Polynomial
+from ntkkit.networks.sigmoids import Erf, SigmoidLike
+from ntkkit.networks.steps import Sign, Step
+from ntkkit.networks.waves import Cos, Sin
 
-__all__ = ["Activation", "Dense", "Erf", "FullyConnected", "Identity", "Layer", "Network", "Relu", "Serial"]
+__all__ = [
+    "ABRelu",
+    "Abs",
+    "Activation",
+    "Cos",
+    "Dense",
+    "Erf",
+    "Exp",
+    "FullyConnected",
+    "Gaussian",
+    "Gelu",
+    "Hermite",
+    "Identity",
+    "Layer",
+    "LayerNorm",
+    "LeakyRelu",
+    "Monomial",
+    "Network",
+    "Polynomial",
+    "ProductOf",
+    "Quadrature",
+    "Rbf",
+    "RectifiedMonomial",
+    "Relu",
+    "Residual",
+    "Serial",
+    "SigmoidLike",
+    "Sign",
+    "Sin",
+    "Step",
+    "SumOf",
+    "resolve_activation",
+]

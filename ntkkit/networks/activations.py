@@ -13,6 +13,9 @@ from jax import Array
 from ntkkit.networks.layer import Layer, Shape
 from ntkkit.networks.state import State
 
+# delta', anti' (None: delta' <= 1), and E[phi' phi'] (None: there is none)
+Dual = tuple[Array, Array | None, Array | None]
+
 
 class Activation(Layer):
     """phi, applied to each unit.
@@ -21,7 +24,12 @@ class Activation(Layer):
     as `dual`, how far apart phi(u) and phi(v) are and E[phi'(u) phi'(v)]:
 
         nngp <- E[phi(u) phi(v)],    ntk <- ntk E[phi'(u) phi'(v)].
+
+    Where phi has no derivative to speak of (`Sign`, `Step`), `has_ntk` is False and the last of the dual is None: a
+    network with trained parameters before it has an NNGP but no NTK.
     """
+
+    has_ntk: bool = True
 
     def __init__(self) -> None:
         pass
@@ -35,7 +43,7 @@ class Activation(Layer):
         """E[phi(u)^2] for u of variance q."""
 
     @abstractmethod
-    def dual(self, state: State) -> tuple[Array, Array | None, Array]:
+    def dual(self, state: State) -> Dual:
         """Distance and antipodal distance of (phi(u), phi(v)), and E[phi'(u) phi'(v)]."""
 
     def initialize(self, key: Array, input_shape: Shape, *, width: int, n_outputs: int) -> tuple[Any, Shape]:
@@ -44,9 +52,12 @@ class Activation(Layer):
     def apply(self, params: Any, inputs: Array) -> Array:
         return self(inputs)
 
+    def without_ntk(self, trained: bool) -> Layer | None:
+        return self if trained and not self.has_ntk else None
+
     def propagate(self, state: State) -> State:
         delta, anti, derivative = self.dual(state)
-        ntk = None if state.ntk is None else state.ntk * derivative
+        ntk = None if state.ntk is None else state.ntk * (jnp.nan if derivative is None else derivative)
         return State(self.variance(state.var1), self.variance(state.var2), delta, anti, ntk)
 
 
@@ -59,7 +70,7 @@ class Identity(Activation):
     def variance(self, q: Array) -> Array:
         return q
 
-    def dual(self, state: State) -> tuple[Array, Array | None, Array]:
+    def dual(self, state: State) -> Dual:
         return state.delta, state.anti, jnp.ones_like(state.delta)
 
 
@@ -72,22 +83,30 @@ def register(name: str, activation: Activation, *functions: Callable[..., Any]) 
 
 
 def resolve_activation(activation: str | Callable[..., Any] | Activation) -> Activation:
-    """Return the `Activation` that a name, a jax function or an Activation stands for.
+    """Return the `Activation` that a name, a function of jax or an Activation stands for.
+
+    Functions without a closed form of their own are integrated by `Quadrature`.
 
     Raises
     ------
     ValueError
-        If the name or function is not known.
+        If the name is not known.
+    TypeError
+        If jax cannot trace the function, or it is not elementwise.
     """
     if isinstance(activation, Activation):
         return activation
     try:
         return _REGISTERED[activation]
     except (KeyError, TypeError):
-        known = ", ".join(
-            repr(key) if isinstance(key, str) else f"{key.__module__}.{key.__name__}" for key in _REGISTERED
-        )
-        raise ValueError(f"activation must be an Activation or one of {known}; found {activation!r}.") from None
+        if callable(activation) and not isinstance(activation, type):
+            from ntkkit.networks.quadrature import Quadrature  # built on this module
+
+            return Quadrature(activation)
+        known = ", ".join(repr(key) for key in _REGISTERED if isinstance(key, str))
+        raise ValueError(
+            f"activation must be an Activation, a function of jax, or one of {known}; found {activation!r}."
+        ) from None
 
 
 register("identity", Identity(), jax.nn.identity)

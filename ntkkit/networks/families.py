@@ -64,7 +64,9 @@ class FullyConnected(Homogeneous):
     depth : int, default=3
         Hidden layers, >= 0; 0 is a linear model. Static.
     activation : str, function or Activation, default="relu"
-        "relu", "erf" or "identity"; jax.nn.relu and its like mean the same. Static.
+        "relu", "erf", "gelu", "leaky_relu", "sin" and others in closed form, "tanh", "silu" and any function of jax by
+        quadrature (`ntkkit.networks.Quadrature`), or an object such as `ntkkit.networks.LeakyRelu(0.2)`, whose own
+        hyperparameters are differentiable. Static in kind.
     weight_var, bias_var : float, default=2.0 and 0.1
         Variances >= 0, differentiable.
     readout_weight_var, readout_bias_var : float, optional

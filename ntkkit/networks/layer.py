@@ -16,6 +16,8 @@ Shape = tuple[int, ...]
 class Layer(FrozenValue):
     """One step of a network. A layer's file holds its finite map and its kernel map together."""
 
+    trainable: bool = False  # whether it has parameters that are trained
+
     @abstractmethod
     def initialize(self, key: Array, input_shape: Shape, *, width: int, n_outputs: int) -> tuple[Any, Shape]:
         """Draw parameters for inputs of ``input_shape`` (without the batch): (parameters, output shape).
@@ -31,3 +33,7 @@ class Layer(FrozenValue):
     @abstractmethod
     def propagate(self, state: State) -> State:
         """The infinitely wide layer: statistics before -> statistics after."""
+
+    def without_ntk(self, trained: bool) -> Layer | None:
+        """The layer in here, if any, that leaves no NTK to trained parameters before it; `trained`: there are some."""
+        return None

@@ -31,6 +31,18 @@ class Network(Layer):
         """The layers in order; the last is the readout."""
 
     @property
+    def trainable(self) -> bool:  # type: ignore[override]
+        return any(layer.trainable for layer in self.sequence)
+
+    def without_ntk(self, trained: bool = False) -> Layer | None:
+        for layer in self.sequence:
+            found = layer.without_ntk(trained)
+            if found is not None:
+                return found
+            trained = trained or layer.trainable
+        return None
+
+    @property
     def input_kind(self) -> str:
         """What one input is: "rows" (features), or "images" of `input_shape`."""
         return "rows" if self.input_shape is None else "images"
@@ -53,6 +65,7 @@ class Network(Layer):
         Returns
         -------
         nngp, ntk : arrays of shape (n, m), or (len(depths), n, m)
+            The ntk is NaN where the network has none (`Sign` or `Step` after trained parameters).
         """
         return self._limits(tile_state(self._rows(X), self._rows(Y), same=same), depths)
 

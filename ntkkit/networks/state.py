@@ -38,6 +38,17 @@ class State(NamedTuple):
         """E[h(x) h(y)] = sqrt(var1 var2) (1 - delta)."""
         return self.scale * (1 - self.delta)
 
+    @property
+    def gap(self) -> Array:
+        """E[(h(x) - h(y))^2] / 2, by terms that are not negative."""
+        return (safe_sqrt(self.var1) - safe_sqrt(self.var2)) ** 2 / 2 + self.scale * self.delta
+
+    @property
+    def opposite_gap(self) -> Array:
+        """E[(h(x) + h(y))^2] / 2, by terms that are not negative."""
+        anti = 2 - self.delta if self.anti is None else self.anti
+        return (safe_sqrt(self.var1) - safe_sqrt(self.var2)) ** 2 / 2 + self.scale * anti
+
 
 @jax.custom_jvp
 def safe_sqrt(x: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import numbers
 from collections.abc import Iterator
 from typing import Any, ClassVar, Self
@@ -129,24 +130,26 @@ class FrozenValue(Value):
         return self
 
 
-def check_real(value: Any, name: str, *, optional: bool = False) -> Any:
-    """A variance or scale: a float >= 0. Tracers (of a user who differentiates) pass through.
+def check_real(value: Any, name: str, *, optional: bool = False, signed: bool = False) -> Any:
+    """A variance or scale: a float >= 0; with ``signed``, any float. Tracers (of users who differentiate) pass through.
 
     Raises
     ------
     TypeError
         If the value is no real number.
     ValueError
-        If it is negative, infinite or NaN.
+        If it is negative (and not ``signed``), infinite or NaN.
     """
     if isinstance(value, jax.core.Tracer) or (optional and value is None):
         return value
     if isinstance(value, jax.Array) and value.ndim == 0:
         value = value.item()
     if not isinstance(value, numbers.Real) or isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be a real number >= 0, found {value!r}; pass a float.")
+        raise TypeError(f"{name} must be a real number{'' if signed else ' >= 0'}, found {value!r}; pass a float.")
     value = float(value)
-    if not 0 <= value < float("inf"):
+    if signed and not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, found {value!r}.")
+    if not signed and not 0 <= value < float("inf"):
         raise ValueError(f"{name} must be finite and >= 0 (it is a variance or a scale), found {value!r}.")
     return value
 

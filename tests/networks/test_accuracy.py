@@ -4,31 +4,12 @@ import mpmath as mp
 import numpy as np
 import pytest
 from references.fully_connected import pair_limits
+from references.hostile import hostile_rows
 
 from ntkkit import NNGP, NTK, FullyConnected
 from ntkkit.networks import Dense, Erf, Relu, Serial
 
 DEPTHS_AND_BIASES = [(1, 0.0), (1, 0.1), (5, 0.0), (5, 1e-4), (10, 0.1), (10, 0.0)]
-
-
-def hostile_rows():
-    """Rows with exact and near duplicates, scaled copies, antipodes and near antipodes, zeros, and of all sizes."""
-    rng = np.random.default_rng(0)
-    rows = rng.standard_normal((40, 30))
-    noise = 1 + 1e-4 * rng.standard_normal((8, 30))
-    near = rows[:8]
-    others = [
-        near,
-        near * noise,
-        near * 2,
-        near * 1024,
-        -near,
-        -near * noise,
-        np.zeros((2, 30)),
-        near * 1e-3,
-        near * 1e3,
-    ]
-    return np.concatenate([rows, *others]).astype(np.float32)
 
 
 @pytest.mark.parametrize("kernel", [NTK, NNGP])

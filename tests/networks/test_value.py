@@ -2,17 +2,12 @@ import pickle
 
 import cloudpickle
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.base import clone
 
 from ntkkit import NNGP, NTK, FullyConnected, Scaled
 from ntkkit.networks import Dense, Relu, Serial
-
-
-def module_level_relu(z):
-    return jnp.maximum(z, 0)
 
 
 def test_params_are_the_constructor_arguments():
@@ -109,8 +104,8 @@ def test_networks_are_not_sequences_nor_arrays():
         ({"depth": True}, TypeError, r"depth must be an integer"),
         ({"depth": 2, "n_frozen_layers": 3}, ValueError, r"n_frozen_layers must be at most depth=2, found 3"),
         ({"activation": "swoosh"}, ValueError, r"activation must be .* 'relu'.*found 'swoosh'"),
-        ({"activation": module_level_relu}, ValueError, r"activation must be an Activation or one of"),
-        ({"activation": ["relu"]}, ValueError, r"activation must be an Activation or one of"),
+        ({"activation": np.tanh}, TypeError, r"function must be a function of jax such as jnp.tanh"),
+        ({"activation": ["relu"]}, ValueError, r"activation must be an Activation, a function of jax, or one of"),
         ({"input_shape": 784}, TypeError, r"input_shape must be a tuple"),
         ({"input_shape": (28, 0)}, ValueError, r"input_shape must be >= 1, found 0"),
     ],
