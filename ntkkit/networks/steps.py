@@ -34,7 +34,7 @@ class Sign(Activation):
         return jnp.where(q > 0, jnp.ones_like(q), 0)
 
     def dual(self, state: State) -> Dual:
-        t, rest, _, _ = angle(state.delta, 2 - state.delta if state.anti is None else state.anti)
+        t, rest, _ = angle(state.delta, 2 - state.delta if state.anti is None else state.anti)
         return 2 / np.pi * t, None if state.anti is None else 2 / np.pi * rest, None
 
 
