@@ -36,7 +36,7 @@ class Grids:
         Not searched: trees of the forest, units of each hidden layer, and passes over the data in training.
     """
 
-    depths: tuple[int, ...] = (1, 2, 3, 5)
+    depths: tuple[int, ...] = (1, 2, 4)
     weight_vars: tuple[float, ...] = (1.0, 2.0)
     bias_vars: tuple[float, ...] = (0.01, 0.1)
     relative_alphas: tuple[float, ...] = (1e-4, 3e-3, 1e-1)
@@ -44,7 +44,7 @@ class Grids:
     relative_gammas: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     relative_max_features: tuple[float, ...] = (0.5, 1.0)
     min_samples_leaf: tuple[int, ...] = (1, 2, 4)
-    learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    learning_rates: tuple[float, ...] = (5e-4, 2e-3)
     weight_decays: tuple[float, ...] = (1e-4, 1e-1)
     n_trees: int = 100
     width: int = 128

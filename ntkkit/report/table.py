@@ -35,6 +35,7 @@ TABLE_GRIDS = Grids(
     relative_alphas=(1e-4, 3e-3, 3e-2, 3e-1),
     relative_gammas=(0.125, 0.25, 0.5, 1.0, 2.0),
     relative_max_features=(0.5, 1.0, 2.0),
+    learning_rates=(5e-4, 2e-3, 5e-3),
     n_epochs=60,
 )
 

