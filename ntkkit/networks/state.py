@@ -52,8 +52,8 @@ class State(NamedTuple):
 
 @jax.custom_jvp
 def safe_sqrt(x: Array) -> Array:
-    """sqrt with derivative 0, not infinity, at 0."""
-    return jnp.sqrt(x)
+    """sqrt with derivative 0, not infinity, at 0; 0 for what rounding has left below 0."""
+    return jnp.sqrt(jnp.maximum(x, 0))
 
 
 @safe_sqrt.defjvp
