@@ -65,9 +65,9 @@ class Quadrature(Series):
     Examples
     --------
     >>> import jax
-    >>> from ntkkit import NTK, FullyConnected
-    >>> K = NTK(FullyConnected(activation=jax.nn.silu))([[1.0, 2.0]])
-    >>> from ntkkit.networks import Quadrature
+    >>> from ntkkit.networks import Quadrature, resolve_activation
+    >>> resolve_activation(jax.nn.silu)
+    Quadrature(function=silu)
     >>> Quadrature(jax.nn.silu).remainder(1.0) < 1e-12
     True
     """

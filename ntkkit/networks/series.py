@@ -123,7 +123,7 @@ class _PolynomialSeries(Series):
         """The coefficients of 1, z, z^2, ..."""
 
     def __call__(self, z: Array) -> Array:
-        return jnp.polyval(jnp.asarray(self.powers[::-1], z.dtype), z)
+        return jnp.polyval(jnp.asarray(self.powers[::-1], jnp.result_type(z, jnp.float32)), z)
 
     def expand(self, root: Array, dtype: np.dtype) -> tuple[Coefficients, Coefficients]:
         powers = np.asarray(self.powers, dtype=float)
@@ -149,8 +149,8 @@ class Polynomial(_PolynomialSeries):
     Examples
     --------
     >>> from ntkkit.networks import Polynomial
-    >>> Polynomial([1.0, 0.0, 2.0])(3.0)
-    Array(19., dtype=float32)
+    >>> float(Polynomial([1.0, 0.0, 2.0])(3.0))
+    19.0
     """
 
     coefficients: tuple[float, ...]

@@ -47,6 +47,7 @@ def test_against_neural_tangents(name, rng):
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-11)
 
 
+@pytest.mark.slow
 @every_network
 def test_distances_keep_their_digits_and_derivatives_are_finite(name):
     """Duplicates, scaled copies, antipodes, zero rows: float32 against float64, and derivatives."""

@@ -141,6 +141,7 @@ def test_float32_on_hostile_rows(name):
             assert np.linalg.eigvalsh(K).min() >= -max(1e-6, allowed) * roots.max() ** 2
 
 
+@pytest.mark.slow
 @every_case
 def test_gradients_are_finite_on_hostile_rows(name):
     """In the direction in which the logs of all hyperparameters grow alike, with biases and without."""
