@@ -18,8 +18,8 @@ from ntkkit.engine.plan import SHORTEST_SIDE, Plan, Rectangle, available_memory,
 from ntkkit.kernels.base import Kernel
 from ntkkit.kernels.inputs import result_dtype
 
-# Tiles in flight: one is copied to the host while another is computed, and small tiles use two cores better.
-WORKERS = 2
+# Tiles in flight: one is copied to the host while others are computed. On two cores 3 were 15% faster than 2.
+WORKERS = 3
 DIAGONAL_ROWS = 2048
 
 

@@ -42,7 +42,7 @@ PAIRS = {  # kinds of pairs of hostile_rows() and the relative error in float64
     "exact duplicates": ([(0, 40), (3, 43)], 1e-13),
     "itself": ([(0, 0), (5, 5)], 1e-13),
     "relative distance 1e-4": ([(1, 49), (2, 50)], 1e-11),
-    "scaled copies": ([(1, 57), (2, 66)], 1e-7),
+    "scaled copies": ([(1, 57), (2, 66)], 1e-13),
     "antipodes": ([(1, 73), (2, 74)], 1e-13),
     "near antipodes": ([(2, 82), (3, 83)], 1e-11),
     "zero row": ([(0, 88), (88, 89)], 1e-13),
