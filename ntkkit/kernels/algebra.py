@@ -12,7 +12,25 @@ from ntkkit.networks.state import safe_ratio, safe_sqrt
 from ntkkit.networks.value import check_real
 
 
-class _Pair(Kernel):
+class _Composite(Kernel):
+    """A kernel that reads what a kernel inside it reads."""
+
+    kernel: Kernel
+
+    @property
+    def _reader(self) -> Kernel:
+        return self.kernel
+
+    @property
+    def input_kind(self) -> str:
+        return self._reader.input_kind
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        return self._reader.input_shape
+
+
+class _Pair(_Composite):
     """What Sum and Product share: two kernels of the same inputs."""
 
     def __init__(self, k1: Kernel, k2: Kernel) -> None:
@@ -26,14 +44,6 @@ class _Pair(Kernel):
     @property
     def _reader(self) -> Kernel:
         return self.k2 if isinstance(self.k1, Constant) else self.k1
-
-    @property
-    def input_kind(self) -> str:
-        return self._reader.input_kind
-
-    @property
-    def input_shape(self) -> tuple[int, ...] | None:
-        return self._reader.input_shape
 
 
 class Sum(_Pair):
@@ -56,7 +66,7 @@ class Product(_Pair):
         return self.k1.tile_diag(X) * self.k2.tile_diag(X)
 
 
-class Scaled(Kernel):
+class Scaled(_Composite):
     """scale k(x, y); written ``2.0 * kernel``.
 
     Parameters
@@ -68,7 +78,6 @@ class Scaled(Kernel):
         ``{"scale": (low, high)}`` or ``{"scale": "fixed"}``.
     """
 
-    kernel: Kernel
     scale: Any
     _leaves = ("scale",)
 
@@ -76,14 +85,6 @@ class Scaled(Kernel):
         self.__dict__.update(kernel=_check_kernel(kernel, "kernel"), scale=scale, bounds=bounds)
         check_real(scale, "scale")
         check_bounds(bounds, {"scale": scale})
-
-    @property
-    def input_kind(self) -> str:
-        return self.kernel.input_kind
-
-    @property
-    def input_shape(self) -> tuple[int, ...] | None:
-        return self.kernel.input_shape
 
     def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
         return self.scale * self.kernel.tile(X, Y, same=same)
@@ -118,7 +119,7 @@ class Constant(Kernel):
         return jnp.full((len(X),), self.value, dtype=X.dtype)
 
 
-class Normalized(Kernel):
+class Normalized(_Composite):
     """k(x, y) / sqrt(k(x, x) k(y, y)): the cosine of the angle in feature space, 1 on the diagonal.
 
     Where k(x, x) is 0 (a zero row, no biases) the result is 0, on the diagonal too.
@@ -130,14 +131,6 @@ class Normalized(Kernel):
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = _check_kernel(kernel, "kernel")
-
-    @property
-    def input_kind(self) -> str:
-        return self.kernel.input_kind
-
-    @property
-    def input_shape(self) -> tuple[int, ...] | None:
-        return self.kernel.input_shape
 
     def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
         roots1, roots2 = safe_sqrt(self.kernel.tile_diag(X)), safe_sqrt(self.kernel.tile_diag(Y))

@@ -80,8 +80,8 @@ class NTK(_LimitKernel):
 class NNGP(_LimitKernel):
     """Neural-network Gaussian-process kernel: E[f(x) f(y)] of the infinitely wide network at random initialisation.
 
-    The Gaussian process with this covariance is the Bayesian network with only its readout's posterior taken in the
-    limit; parameters as for `NTK`.
+    The Gaussian process with this covariance is the prior of the infinitely wide Bayesian network; parameters as for
+    `NTK`.
 
     References
     ----------
