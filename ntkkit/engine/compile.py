@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +24,33 @@ class Executable:
     bytes: int
 
 
+class _Slot:
+    """Where an executable is built once, however many threads ask for it at a time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.executable: Executable | None = None
+
+
 @functools.lru_cache(maxsize=512)
-def _compiled(
+def _slot(*key: Hashable) -> _Slot:
+    return _Slot()
+
+
+_guard = threading.Lock()
+
+
+def _compiled(*key: Any) -> Executable:
+    """The executable of `_build(*key)`, built at the first call."""
+    with _guard:
+        slot = _slot(*key)
+    with slot.lock:
+        if slot.executable is None:
+            slot.executable = _build(*key)
+        return slot.executable
+
+
+def _build(
     function: Callable[..., Any],
     structure: Any,
     shapes: tuple[tuple[int, ...], ...],
@@ -34,11 +60,11 @@ def _compiled(
     def flat(leaves: list[float], *arrays: jax.Array) -> Any:
         return function(jax.tree.unflatten(structure, leaves), *arrays, **dict(static))
 
-    def build() -> Any:
+    def compile_() -> Any:
         arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
         return jax.jit(flat).lower([0.0] * structure.num_leaves, *arrays).compile()
 
-    executable = in_x64(build)
+    executable = in_x64(compile_)
     memory = executable.memory_analysis()  # its peak_memory_in_bytes is wrong on CPUs
     needed = memory.temp_size_in_bytes + memory.output_size_in_bytes + memory.argument_size_in_bytes
     return Executable(executable, needed)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,98 @@ class Engine:
         paths = tuple(h.name for h in kernel.hyperparameters if not h.fixed)
         stacked = self._evaluate(_tile_with_gradient, kernel, *_checked(kernel, X), lead=(1 + len(paths),), paths=paths)
         return stacked[0], np.moveaxis(stacked[1:], 0, -1)
+
+    def panels(
+        self, kernel: Kernel, X: Any, Y: Any = None, *, apply: Callable[[np.ndarray], Any] = lambda panel: panel
+    ) -> Iterator[tuple[slice, Any]]:
+        """The kernel of every pair, in panels of consecutive rows, in bounded memory: nothing of size (n, m) is made.
+
+        Parameters
+        ----------
+        kernel : Kernel
+        X : array-like of shape (n, d)
+        Y : array-like of shape (m, d), optional
+            None means X; no use is made of the symmetry.
+        apply : callable, optional
+            What to make of a panel, such as its product with a vector; runs in the thread that evaluated it.
+
+        Yields
+        ------
+        rows : slice
+        result : ndarray of shape (len of rows, m), or whatever `apply` makes of it
+
+        Raises
+        ------
+        MemoryError
+            If one row of the matrix, or one pair, does not fit `memory`.
+        """
+        X, Y = _checked(kernel, X, Y)
+        Y = X if Y is None else Y
+        job = Job(_tile, kernel, result_dtype(X, Y), {})
+        n_rows = self._rows_a_panel(len(Y) * job.dtype.itemsize)
+        plan = self._plan(job, X[:n_rows], Y)
+        height, width = plan.tile
+        step = min(height, n_rows)
+        columns = [job.on_device(Y[j : j + width], width) for j in range(0, len(Y), width)]
+
+        def run(start: int) -> tuple[slice, Any]:
+            rows = X[start : start + step]
+            on_device, panel = job.on_device(rows, height), np.empty((len(rows), len(Y)), job.dtype)
+            for j, part in enumerate(columns):
+                left, right = j * width, min((j + 1) * width, len(Y))
+                panel[:, left:right] = job(on_device, part, same=False)[: len(rows), : right - left]
+            return slice(start, start + len(rows)), apply(panel)
+
+        with (
+            ThreadPoolExecutor(WORKERS) as pool,
+            tqdm(total=len(X), unit="row", disable=not self.progress) as bar,
+        ):
+            running: deque[Future[tuple[slice, Any]]] = deque()
+            for start in range(0, len(X), step):
+                running.append(pool.submit(run, start))
+                if len(running) > WORKERS:  # bounds what waits to be taken, too
+                    bar.update(step)
+                    yield running.popleft().result()
+            for future in running:
+                bar.update(step)
+                yield future.result()
+
+    def _rows_a_panel(self, row_bytes: int) -> int:
+        """Rows of which one panel a worker, and one that waits, take no more than half of the memory."""
+        budget = parse_memory(self.memory) // 2
+        if row_bytes * (WORKERS + 1) > budget:
+            raise MemoryError(
+                f"memory={self.memory!r} is too little: {WORKERS + 1} rows of the kernel matrix need "
+                f"{row_bytes * (WORKERS + 1)} bytes. Raise memory= to at least {2 * row_bytes * (WORKERS + 1)}."
+            )
+        return budget // (row_bytes * (WORKERS + 1))
+
+    def matvec(self, kernel: Kernel, X: Any, v: Any, Y: Any = None) -> np.ndarray:
+        """K(X, Y) v without K: (n, d), (m,) or (m, k) -> (n,) or (n, k), summed in float64.
+
+        Parameters
+        ----------
+        kernel : Kernel
+        X : array-like of shape (n, d)
+        v : array-like of shape (m,) or (m, k)
+        Y : array-like of shape (m, d), optional
+            None means X.
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, k), float64
+            Entries of K are of the inputs' precision.
+
+        Raises
+        ------
+        ValueError
+            If v is not finite, or has not one row a row of Y.
+        """
+        v = np.asarray(v, dtype=np.float64)
+        m = len(X if Y is None else Y)
+        if v.ndim not in (1, 2) or len(v) != m or not np.isfinite(v).all():
+            raise ValueError(f"v must be finite and of shape ({m},) or ({m}, k), found shape {v.shape}.")
+        return np.concatenate([part for _, part in self.panels(kernel, X, Y, apply=lambda panel: panel @ v)])
 
     def diag(self, kernel: Kernel, X: Any) -> np.ndarray:
         """The kernel of each input with itself, shape (n,), without the Gram matrix."""

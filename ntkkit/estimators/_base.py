@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -19,27 +20,18 @@ from ntkkit.kernels import Kernel
 from ntkkit.linalg import SOLVERS, solve_ridge
 
 
-class RidgeMachine(BaseEstimator):
-    """f(x) = sum_i a_i k(x, x_i) with (K + alpha I) a = y. Subclasses say what y is."""
+class KernelMachine(BaseEstimator):
+    """f(x) = sum_i a_i k(x, x_i): a kernel, an engine that evaluates it, and parameters inside the kernel."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "kernel": "no_validation",  # check_kernel does, with a remedy
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "solver": [StrOptions(set(SOLVERS))],
-        "engine": [HasMethods(["gram", "diag"]), None],
+        "engine": [HasMethods(["gram", "diag", "panels"]), None],
     }
 
+    kernel: Any
+    engine: Engine | None
+    kernel_: Any
     X_fit_: np.ndarray | None
-    dual_coef_: np.ndarray
-    solver_: str
-
-    def __init__(
-        self, kernel: Any = None, *, alpha: float = 1e-3, solver: str = "auto", engine: Engine | None = None
-    ) -> None:
-        self.kernel = kernel
-        self.alpha = alpha
-        self.solver = solver
-        self.engine = engine
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -78,6 +70,62 @@ class RidgeMachine(BaseEstimator):
             params["kernel"] = clone(kernel).set_params(**changes)
         return super().set_params(**params)
 
+    def _expand(self, X: Any, coefficients: np.ndarray) -> np.ndarray:
+        """Evaluate sum_i a_i k(x, x_i) over `X_fit_`, (n_samples,) or (n_samples, n_outputs), in bounded memory."""
+        check_is_fitted(self)
+        X = check_input(self, X, kernel=self.kernel_, reset=False)
+        if self.X_fit_ is None:
+            return X @ coefficients
+        parts = self._panels(self.kernel_, X, self.X_fit_, apply=lambda panel: panel @ coefficients)
+        return np.concatenate(list(parts))
+
+    def _panels(
+        self, kernel: Any, X: np.ndarray, Y: np.ndarray, *, apply: Callable[[np.ndarray], np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        """Apply a function to k(X, Y), by rows: within the engine's memory, or scikit-learn's `working_memory`."""
+
+        def checked(panel: np.ndarray) -> np.ndarray:
+            return apply(check_gram(panel, panel.shape))
+
+        if isinstance(kernel, Kernel):
+            yield from (part for _, part in (self.engine or Engine()).panels(kernel, X, Y, apply=checked))
+            return
+        n_rows = max(1, int(get_config()["working_memory"] * 2**20 / (8 * len(Y))))
+        yield from (checked(self._gram(kernel, X[chunk], Y)) for chunk in gen_batches(len(X), n_rows))
+
+    def _gram(self, kernel: Any, X: np.ndarray, Y: np.ndarray | None = None) -> np.ndarray:
+        """Evaluate the kernel of every pair, symmetric without Y."""
+        shape = (len(X), len(X if Y is None else Y))
+        if isinstance(kernel, Kernel):
+            return check_gram((self.engine or Engine()).gram(kernel, X, Y), shape)
+        if isinstance(kernel, SklearnKernel):
+            return check_gram(kernel(X, Y), shape)
+        K = check_gram(kernel(X, X if Y is None else Y), shape)
+        if Y is None:
+            check_symmetric(K, "The matrix that the kernel returns for k(X, X)")
+        return K
+
+
+class RidgeMachine(KernelMachine):
+    """f(x) = sum_i a_i k(x, x_i) with (K + alpha I) a = y. Subclasses say what y is."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **KernelMachine._parameter_constraints,
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "solver": [StrOptions(set(SOLVERS))],
+    }
+
+    dual_coef_: np.ndarray
+    solver_: str
+
+    def __init__(
+        self, kernel: Any = None, *, alpha: float = 1e-3, solver: str = "auto", engine: Engine | None = None
+    ) -> None:
+        self.kernel = kernel
+        self.alpha = alpha
+        self.solver = solver
+        self.engine = engine
+
     def _fit_dual(
         self, kernel: Any, X: np.ndarray, targets: np.ndarray, *, rows: Any, weights: np.ndarray | None
     ) -> None:
@@ -100,27 +148,3 @@ class RidgeMachine(BaseEstimator):
         self.dual_coef_[rows] = dual_coef
         self.kernel_ = kernel
         self.X_fit_ = None if is_precomputed(kernel) else X
-
-    def _evaluate(self, X: Any) -> np.ndarray:
-        """f(X), in chunks of rows that fit scikit-learn's `working_memory`."""
-        check_is_fitted(self)
-        X = check_input(self, X, kernel=self.kernel_, reset=False)
-        if self.X_fit_ is None:
-            return X @ self.dual_coef_
-        n_rows = max(1, int(get_config()["working_memory"] * 2**20 / (8 * len(self.X_fit_))))
-        parts = [
-            self._gram(self.kernel_, X[chunk], self.X_fit_) @ self.dual_coef_ for chunk in gen_batches(len(X), n_rows)
-        ]
-        return np.concatenate(parts)
-
-    def _gram(self, kernel: Any, X: np.ndarray, Y: np.ndarray | None = None) -> np.ndarray:
-        """Evaluate the kernel of every pair, symmetric without Y."""
-        shape = (len(X), len(X if Y is None else Y))
-        if isinstance(kernel, Kernel):
-            return check_gram((self.engine or Engine()).gram(kernel, X, Y), shape)
-        if isinstance(kernel, SklearnKernel):
-            return check_gram(kernel(X, Y), shape)
-        K = check_gram(kernel(X, X if Y is None else Y), shape)
-        if Y is None:
-            check_symmetric(K, "The matrix that the kernel returns for k(X, X)")
-        return K

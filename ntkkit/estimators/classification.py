@@ -131,7 +131,7 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
         ndarray of shape (n_samples,) or (n_samples, n_classes)
             f, about +1 on samples of the class and -1 elsewhere; for two classes, of `classes_[1]` alone.
         """
-        return self._evaluate(X)
+        return self._expand(X, self.dual_coef_)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict labels.

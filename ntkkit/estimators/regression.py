@@ -118,4 +118,4 @@ class NeuralKernelRegressor(MultiOutputMixin, RegressorMixin, RidgeMachine):
         ndarray of shape (n_samples,) or (n_samples, n_targets)
             Predictions, float64.
         """
-        return self._evaluate(X)
+        return self._expand(X, self.dual_coef_)

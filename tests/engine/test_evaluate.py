@@ -1,4 +1,6 @@
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from ntkkit import NTK, Engine, FullyConnected, Kernel, gram
+from ntkkit.engine import compile as compile_module
 from ntkkit.engine import evaluate
 from ntkkit.engine.plan import Plan
 
@@ -150,3 +153,40 @@ def test_an_error_in_a_tile_reaches_the_caller(rng):
 
     with pytest.raises(ZeroDivisionError, match="in the tile"):
         Broken()(rng.standard_normal((3, 2)))
+
+
+@pytest.mark.parametrize("memory", ["auto", "2MB"])
+def test_panels_are_the_matrix_in_pieces(memory, rng):
+    X, Y = rng.standard_normal((1300, 3)), rng.standard_normal((40, 3))
+    engine = Engine(memory=memory)
+    pieces = list(engine.panels(LINEAR, X, Y))
+    assert [rows.start for rows, _ in pieces] == [0, *(rows.stop for rows, _ in pieces[:-1])]
+    assert len(pieces) > 1
+    np.testing.assert_allclose(np.concatenate([panel for _, panel in pieces]), linear(X, Y), rtol=1e-12, atol=1e-13)
+
+
+def test_panels_keep_to_their_memory(rng):
+    X = rng.standard_normal((2000, 2)).astype(np.float32)
+    heights = [panel.shape[0] for _, panel in Engine(memory="4MB").panels(LINEAR, X)]
+    assert max(heights) * 2000 * 4 * 4 <= 2e6
+    with pytest.raises(MemoryError, match=r"memory='50kB' is too little.*at least 64000"):
+        next(Engine(memory="50kB").panels(LINEAR, X))
+
+
+@pytest.mark.parametrize("shape", [(1300,), (1300, 2)])
+def test_matvec_is_the_product(shape, rng):
+    X, v = rng.standard_normal((1300, 3)), rng.standard_normal(shape)
+    np.testing.assert_allclose(Engine().matvec(LINEAR, X, v), linear(X, X) @ v, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(Engine().matvec(LINEAR, X[:5], v, X), linear(X[:5], X) @ v, rtol=1e-9, atol=1e-9)
+    with pytest.raises(ValueError, match=r"v must be finite and of shape \(1300,\).*found shape \(7,\)"):
+        Engine().matvec(LINEAR, X, np.ones(7))
+
+
+def test_threads_that_want_the_same_shape_compile_it_once(monkeypatch):
+    built = []
+    build = compile_module._build
+    monkeypatch.setattr(compile_module, "_build", lambda *key: (built.append(key), time.sleep(0.1), build(*key))[2])
+    kernel, X = NTK(FullyConnected(depth=0, readout_bias_var=0.3)), np.ones((3, 7))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: gram(kernel, X), range(4)))
+    assert len(built) == 1

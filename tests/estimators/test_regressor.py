@@ -1,5 +1,7 @@
 """The regressor against scikit-learn's machines and the textbook."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -105,15 +107,19 @@ def test_prediction_in_chunks_is_the_same():
 
 def test_the_engine_is_handed_on():
     class Spy(Engine):
-        calls = 0
+        calls: ClassVar[list] = []
 
         def gram(self, *args):
-            Spy.calls += 1
+            Spy.calls.append("gram")
             return super().gram(*args)
+
+        def panels(self, *args, **kwargs):
+            Spy.calls.append("panels")
+            return super().panels(*args, **kwargs)
 
     X, y, X_test = data()
     NeuralKernelRegressor(engine=Spy(memory="50MB")).fit(X, y).predict(X_test)
-    assert Spy.calls == 2
+    assert Spy.calls == ["gram", "panels"]
 
 
 @pytest.mark.parametrize("kernel", [RBF(), NTK(FullyConnected(input_shape=(3, 1, 1)))], ids=["rows", "images"])

@@ -128,6 +128,6 @@ def test_one_trace_for_ten_values_of_weight_var(moons):
     for weight_var in (1, 2, 0.5, np.float64(1.5), np.float32(0.25), np.int64(3), 4.0, 5.0, 6.0, 7.0):
         Counting(weight_var)(X)
     assert traces == [True]
-    compiled_before = engine_compile._compiled.cache_info().misses
+    compiled_before = engine_compile._slot.cache_info().misses
     GaussianProcessRegressor(kernel=Counting(1.0), optimizer=None).fit(X, X[:, 0]).predict(X[:5])
-    assert engine_compile._compiled.cache_info().misses == compiled_before + 1  # the rectangle K(X*, X)
+    assert engine_compile._slot.cache_info().misses == compiled_before + 1  # the rectangle K(X*, X)
