@@ -2,6 +2,18 @@
 
 from ntkkit.linalg.cholesky import Cholesky, cholesky
 from ntkkit.linalg.eigen import Eigen, eigen
+from ntkkit.linalg.path import generalized_cross_validation, gradient_flow, leave_one_out
 from ntkkit.linalg.ridge import SOLVERS, RidgeSolution, solve_ridge
 
-__all__ = ["SOLVERS", "Cholesky", "Eigen", "RidgeSolution", "cholesky", "eigen", "solve_ridge"]
+__all__ = [
+    "SOLVERS",
+    "Cholesky",
+    "Eigen",
+    "RidgeSolution",
+    "cholesky",
+    "eigen",
+    "generalized_cross_validation",
+    "gradient_flow",
+    "leave_one_out",
+    "solve_ridge",
+]

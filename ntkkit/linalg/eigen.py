@@ -30,8 +30,11 @@ class Eigen:
     noise: float
 
     def cutoff(self, alpha: float = 0.0) -> float:
-        """Return the larger of n eps times the largest eigenvalue of K + alpha I, and the noise of K."""
-        return max(len(self.values) * EPS * (float(self.values[-1]) + alpha), self.noise, TINY)
+        """Return the larger of n eps times the largest eigenvalue of K + alpha I, n >= 20, and the noise of K.
+
+        Zero eigenvalues of small matrices come out as up to 11 eps times the largest, whatever n is.
+        """
+        return max(max(len(self.values), 20) * EPS * (float(self.values[-1]) + alpha), self.noise, TINY)
 
     def n_left_out(self, alpha: float = 0.0) -> int:
         """Count what `solve` leaves out: eigenvalues at or below the cutoff, so also negative ones."""

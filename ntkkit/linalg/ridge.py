@@ -13,7 +13,7 @@ from scipy.linalg import LinAlgError, LinAlgWarning
 
 from ntkkit.linalg.cholesky import cholesky
 from ntkkit.linalg.eigen import Eigen, eigen
-from ntkkit.linalg.symmetric import EPS, TINY, Matrix, as_lapack, check_alpha, entry_error
+from ntkkit.linalg.symmetric import EPS, TINY, Matrix, as_columns, as_lapack, check_alpha, check_weights, entry_error
 
 
 class RidgeSolution(NamedTuple):
@@ -80,13 +80,11 @@ def solve_ridge(
     alpha = float(check_alpha(alpha))
     error = entry_error(np.asarray(K).dtype)
     A = as_lapack(K, overwrite=overwrite)
-    y = np.asarray(y, dtype=np.float64)
-    if y.ndim not in (1, 2) or len(y) != len(A) or not np.isfinite(y).all():
-        raise ValueError(f"y must be finite and of shape ({len(A)},) or ({len(A)}, k), found shape {y.shape}.")
+    y = as_columns(y, len(A)).reshape(np.shape(y))
     if sample_weight is None:
         dual_coef, used = SOLVERS[solver](A, y, alpha, error)
     else:
-        root = _roots(sample_weight, len(A))
+        root = np.sqrt(check_weights(sample_weight, len(A)))
         A *= root
         A *= root[:, None]
         dual_coef, used = SOLVERS[solver](A, (y.T * root).T, alpha, error)
@@ -148,10 +146,3 @@ def _rounded_up(value: float) -> float:
     """Return the next number with two significant digits."""
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
     return math.ceil(value / unit) * unit
-
-
-def _roots(sample_weight: ArrayLike, n: int) -> Matrix:
-    weights = np.asarray(sample_weight, dtype=np.float64)
-    if weights.shape != (n,) or not np.isfinite(weights).all() or not (weights > 0).all():
-        raise ValueError(f"sample_weight must be finite and positive, of shape ({n},), found shape {weights.shape}.")
-    return np.sqrt(weights)

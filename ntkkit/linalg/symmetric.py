@@ -73,3 +73,31 @@ def check_alpha(alpha: ArrayLike) -> NDArray[np.float64]:
     if not (np.isfinite(alphas).all() and (alphas >= 0).all()):
         raise ValueError(f"alpha must be finite and >= 0, found {alphas}.")
     return alphas
+
+
+def as_columns(y: ArrayLike, n: int) -> Matrix:
+    """Hold right-hand sides as float64 columns (n, k).
+
+    Raises
+    ------
+    ValueError
+        If y is not finite or not of shape (n,) or (n, k).
+    """
+    y = np.asarray(y, dtype=np.float64)
+    if y.ndim not in (1, 2) or len(y) != n or not np.isfinite(y).all():
+        raise ValueError(f"y must be finite and of shape ({n},) or ({n}, k), found shape {y.shape}.")
+    return y.reshape(n, -1)
+
+
+def check_weights(sample_weight: ArrayLike, n: int) -> NDArray[np.float64]:
+    """Convert sample weights to float64.
+
+    Raises
+    ------
+    ValueError
+        If one is not finite and positive, or there are not n.
+    """
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n,) or not np.isfinite(weights).all() or not (weights > 0).all():
+        raise ValueError(f"sample_weight must be finite and positive, of shape ({n},), found shape {weights.shape}.")
+    return weights
