@@ -17,7 +17,7 @@ from common import paired, ratio, report
 
 from ntkkit import NTK, Engine, FullyConnected
 from ntkkit.engine.compile import Job
-from ntkkit.engine.evaluate import _tile
+from ntkkit.engine.tiles import kernel_tile
 from ntkkit.interop.neural_tangents import import_neural_tangents
 
 DEPTH, WEIGHT_VAR, BIAS_VAR = 5, 2.0, 0.1
@@ -37,8 +37,8 @@ def stax_gram(activation):
             parts = [jnp.asarray(X[i : i + block]) for i in range(0, len(X), block)]
             for i, rows in enumerate(parts):
                 for j, columns in enumerate(parts):
-                    tile = kernel_fn(rows, columns, get="ntk")
-                    result[i * block : (i + 1) * block, j * block : (j + 1) * block] = np.asarray(tile)
+                    K = kernel_fn(rows, columns, get="ntk")
+                    result[i * block : (i + 1) * block, j * block : (j + 1) * block] = np.asarray(K)
         return result
 
     return gram
@@ -46,7 +46,7 @@ def stax_gram(activation):
 
 def bare_tiles(kernel, X):
     """The same tiles in a bare loop on device-resident rows: what the engine's overhead is measured against."""
-    engine, job = Engine(), Job(_tile, kernel, X.dtype, {})
+    engine, job = Engine(), Job(kernel_tile, kernel, X.dtype, {})
     plan = engine.plan(kernel, X)
     height = plan.tile[0]
     rows = [job.on_device(X[i : i + height], height) for i in range(0, len(X), height)]

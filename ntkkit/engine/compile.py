@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ntkkit.engine.precision import as_floats, in_x64
+from ntkkit.engine.precision import as_leaves, in_x64
 
 Static = tuple[tuple[str, Hashable], ...]
 
@@ -53,6 +53,7 @@ def _compiled(*key: Any) -> Executable:
 def _build(
     function: Callable[..., Any],
     structure: Any,
+    leaf_shapes: tuple[tuple[int, ...], ...],
     shapes: tuple[tuple[int, ...], ...],
     dtype: np.dtype,
     static: Static,
@@ -62,7 +63,8 @@ def _build(
 
     def compile_() -> Any:
         arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
-        return jax.jit(flat).lower([0.0] * structure.num_leaves, *arrays).compile()
+        leaves = [jax.ShapeDtypeStruct(shape, dtype) if shape else 0.0 for shape in leaf_shapes]
+        return jax.jit(flat).lower(leaves, *arrays).compile()
 
     executable = in_x64(compile_)
     memory = executable.memory_analysis()  # its peak_memory_in_bytes is wrong on CPUs
@@ -78,12 +80,13 @@ class Job:
 
     def __init__(self, function: Callable[..., Any], kernel: Any, dtype: np.dtype, static: dict[str, Hashable]) -> None:
         self.function, self.dtype, self.static = function, dtype, static
-        self._leaves, self._structure = jax.tree.flatten(as_floats(kernel))
+        self._leaves, self._structure = as_leaves(kernel, dtype)
 
     def executable(self, *shapes: tuple[int, ...], **static: Hashable) -> Executable:
         """The executable for arrays of these shapes, compiled at first use."""
         settings = tuple(sorted({**self.static, **static}.items()))
-        return _compiled(self.function, self._structure, shapes, self.dtype, settings)
+        leaf_shapes = tuple(np.shape(leaf) for leaf in self._leaves)
+        return _compiled(self.function, self._structure, leaf_shapes, shapes, self.dtype, settings)
 
     def __call__(self, *arrays: jax.Array, **static: Hashable) -> np.ndarray:
         """Run on arrays of this dtype; the result is on the host, and read-only."""

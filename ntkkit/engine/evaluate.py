@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from tqdm.auto import tqdm
 
 from ntkkit.engine.compile import Job
 from ntkkit.engine.plan import SHORTEST_SIDE, Plan, Rectangle, available_memory, make_plan, parse_memory
+from ntkkit.engine.precision import in_x64
+from ntkkit.engine.tiles import free_hyperparameters, kernel_diagonal, kernel_tile, tile_pullback, tile_with_gradient
 from ntkkit.kernels.base import Kernel
 from ntkkit.kernels.inputs import result_dtype
 
@@ -64,13 +65,56 @@ class Engine:
         MemoryError
             If the result does not fit the machine, or one pair does not fit `memory`.
         """
-        return self._evaluate(_tile, kernel, *_checked(kernel, X, Y))
+        return self._evaluate(kernel_tile, kernel, *_checked(kernel, X, Y))
 
     def gram_gradient(self, kernel: Kernel, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """The Gram matrix (n, n), and its gradient (n, n, p) with respect to the log of each free hyperparameter."""
-        paths = tuple(h.name for h in kernel.hyperparameters if not h.fixed)
-        stacked = self._evaluate(_tile_with_gradient, kernel, *_checked(kernel, X), lead=(1 + len(paths),), paths=paths)
+        paths, n_values = free_hyperparameters(kernel)
+        stacked = self._evaluate(tile_with_gradient, kernel, *_checked(kernel, X), lead=(1 + n_values,), paths=paths)
         return stacked[0], np.moveaxis(stacked[1:], 0, -1)
+
+    def pullback(self, kernel: Kernel, X: Any, weights: Any) -> np.ndarray:
+        """sum_ij W_ij dK_ij / d log theta without the gradient of K: how a loss with dL/dK = W depends on theta.
+
+        Parameters
+        ----------
+        kernel : Kernel
+        X : array-like of shape (n, d)
+        weights : array-like of shape (n, n)
+            W. Only its symmetric part counts, since K is symmetric.
+
+        Returns
+        -------
+        ndarray of shape (p,), float64
+            One entry a free hyperparameter, in the order of `kernel.theta`. By reverse mode: the cost is some four
+            Gram matrices, however many hyperparameters there are.
+
+        Raises
+        ------
+        ValueError
+            If the weights are not finite, or not one a pair.
+        """
+        X, _ = _checked(kernel, X)
+        weights = np.asarray(weights)
+        if weights.shape != (len(X), len(X)) or not np.isfinite(weights).all():
+            raise ValueError(f"weights must be finite and of shape {(len(X), len(X))}, found shape {weights.shape}.")
+        paths, n_values = free_hyperparameters(kernel)
+        job = Job(tile_pullback, kernel, result_dtype(X), {"paths": paths})
+        plan = self._plan(job, X, None, operand=True)
+        side = plan.tile[0]
+        rows = [job.on_device(X[i : i + side], side) for i in range(0, len(X), side)]
+
+        def run(part: Rectangle) -> np.ndarray:
+            i, j = part.top // side, part.left // side
+            both = weights[part.rows, part.columns] + weights[part.columns, part.rows].T
+            padded = np.zeros(plan.tile, job.dtype)
+            padded[: both.shape[0], : both.shape[1]] = both / 2 if i == j else both
+            found = job(rows[i], rows[j], in_x64(jax.device_put, padded), same=i == j)
+            return found.astype(np.float64)
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            parts = pool.map(run, [part for block in plan.blocks() for part in plan.tiles(block)])
+            return np.sum(list(parts), axis=0).reshape(n_values)
 
     def panels(
         self, kernel: Kernel, X: Any, Y: Any = None, *, apply: Callable[[np.ndarray], Any] = lambda panel: panel
@@ -98,7 +142,7 @@ class Engine:
         """
         X, Y = _checked(kernel, X, Y)
         Y = X if Y is None else Y
-        job = Job(_tile, kernel, result_dtype(X, Y), {})
+        job = Job(kernel_tile, kernel, result_dtype(X, Y), {})
         n_rows = self._rows_a_panel(len(Y) * job.dtype.itemsize)
         plan = self._plan(job, X[:n_rows], Y)
         height, width = plan.tile
@@ -167,7 +211,7 @@ class Engine:
     def diag(self, kernel: Kernel, X: Any) -> np.ndarray:
         """The kernel of each input with itself, shape (n,), without the Gram matrix."""
         X, _ = _checked(kernel, X)
-        job = Job(_diagonal, kernel, result_dtype(X), {})
+        job = Job(kernel_diagonal, kernel, result_dtype(X), {})
         length = DIAGONAL_ROWS if len(X) > SHORTEST_SIDE else SHORTEST_SIDE
         parts = [job(job.on_device(X[start : start + length], length)) for start in range(0, len(X), length)]
         return np.concatenate(parts)[: len(X)].copy()
@@ -175,13 +219,13 @@ class Engine:
     def plan(self, kernel: Kernel, X: Any, Y: Any = None) -> Plan:
         """How `gram` would cut the matrix."""
         X, Y = _checked(kernel, X, Y)
-        return self._plan(Job(_tile, kernel, result_dtype(X, X if Y is None else Y), {}), X, Y)
+        return self._plan(Job(kernel_tile, kernel, result_dtype(X, X if Y is None else Y), {}), X, Y)
 
-    def _plan(self, job: Job, X: np.ndarray, Y: np.ndarray | None) -> Plan:
+    def _plan(self, job: Job, X: np.ndarray, Y: np.ndarray | None, *, operand: bool = False) -> Plan:
         shape = (len(X), len(X if Y is None else Y))
 
         def tile_bytes(tile: tuple[int, int]) -> int:
-            shapes = [(side, *X.shape[1:]) for side in tile]
+            shapes = [(side, *X.shape[1:]) for side in tile] + [tile] * operand
             return job.executable(*shapes, same=Y is None and tile[0] >= len(X)).bytes
 
         return make_plan(
@@ -277,24 +321,3 @@ def _allocate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
             "available: use fewer rows, or float32 inputs."
         )
     return np.empty(shape, dtype)
-
-
-def _tile(kernel: Kernel, X: Array, Y: Array, *, same: bool) -> Array:
-    return kernel.tile(X, Y, same=same)
-
-
-def _tile_with_gradient(kernel: Kernel, X: Array, Y: Array, *, same: bool, paths: tuple[str, ...]) -> Array:
-    """The tile, and below it its derivatives with respect to the logs of the hyperparameters at `paths`."""
-    leaves = kernel.leaf_paths()
-    values = jnp.stack([jnp.asarray(leaves[path], X.dtype) for path in paths]) if paths else jnp.empty(0, X.dtype)
-
-    def at(log_change: Array) -> Array:
-        changed = values * jnp.exp(log_change)
-        return kernel.replace(**dict(zip(paths, changed, strict=True))).tile(X, Y, same=same)
-
-    tile, push = jax.linearize(at, jnp.zeros_like(values))
-    return jnp.concatenate([tile[None], jax.vmap(push)(jnp.eye(len(paths), dtype=X.dtype))])
-
-
-def _diagonal(kernel: Kernel, X: Array) -> Array:
-    return kernel.tile_diag(X)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 
 def in_x64(function: Callable[..., Any], *args: Any) -> Any:
@@ -17,9 +18,10 @@ def in_x64(function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
 
 
-def as_floats(kernel: Any) -> Any:
-    """The kernel with every hyperparameter a Python float.
+def as_leaves(kernel: Any, dtype: np.dtype) -> tuple[list[Any], Any]:
+    """The hyperparameters as Python floats, or as arrays of a dtype, and the kernel's structure.
 
-    jax then traces once for int, float and numpy scalars alike, and no float64 scalar promotes a float32 computation.
+    jax then traces once for int, float and numpy scalars alike, and none of float64 promotes a float32 computation.
     """
-    return jax.tree.map(float, kernel)
+    leaves, structure = jax.tree.flatten(kernel)
+    return [float(leaf) if np.ndim(leaf) == 0 else np.asarray(leaf, dtype) for leaf in leaves], structure

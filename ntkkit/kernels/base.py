@@ -100,13 +100,18 @@ class Kernel(Value, SklearnKernel):
 
     @property
     def hyperparameters(self) -> list[Hyperparameter]:
-        """One `Hyperparameter` a real-valued parameter, by path."""
+        """One `Hyperparameter` a real-valued parameter, by path; of several elements where that is an array."""
         bounds = self.__dict__.get("bounds") or {}
         inner = {
             f"{path}__{h.name}": h for path, k in self._children() if isinstance(k, Kernel) for h in k.hyperparameters
         }
         return [
-            Hyperparameter(path, "numeric", inner[path].bounds if path in inner else _bounds_of(path, value, bounds))
+            Hyperparameter(
+                path,
+                "numeric",
+                inner[path].bounds if path in inner else _bounds_of(path, value, bounds),
+                n_elements=np.size(value),
+            )
             for path, value in self.leaf_paths().items()
         ]
 
@@ -160,12 +165,13 @@ def check_bounds(bounds: Any, paths: dict[str, Any]) -> None:
             raise ValueError(f"bounds names {path!r}, which is no hyperparameter here; they are {sorted(paths)}.")
         if isinstance(interval, str) and interval == "fixed":
             continue
-        low, high = np.broadcast_to(np.asarray(interval, dtype=float), (2,))
-        if not 0 < low <= high < np.inf:
+        n_values = np.size(paths[path])
+        low, high = np.broadcast_to(np.asarray(interval, dtype=float), (n_values, 2)).T
+        if not ((low > 0).all() and (low <= high).all() and (high < np.inf).all()):
             raise ValueError(
                 f"bounds[{path!r}] must be 'fixed' or (low, high) with 0 < low <= high, found {interval!r}."
             )
 
 
 def _bounds_of(path: str, value: Any, bounds: dict[str, Any]) -> Any:
-    return bounds.get(path, DEFAULT_BOUNDS) if value > 0 else "fixed"
+    return bounds.get(path, DEFAULT_BOUNDS) if np.min(value) > 0 else "fixed"

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from ntkkit.networks.activations import Activation, resolve_activation
 from ntkkit.networks.dense import Dense
 from ntkkit.networks.layer import Layer
-from ntkkit.networks.network import Limits, Network, check_shape, kernels_of
+from ntkkit.networks.network import Limits, Network, check_shape, kernels_of, through
 from ntkkit.networks.state import State
-from ntkkit.networks.value import check_count, check_real
+from ntkkit.networks.value import check_count, check_real, check_scales
 
 
 class Homogeneous(Network):
@@ -37,16 +37,16 @@ class Homogeneous(Network):
 
     def _limits(self, state: State, depths: Sequence[int] | None) -> Limits:
         if depths is None:
-            return kernels_of(self.propagate(state))
+            return kernels_of(through(self.sequence, state))
         wanted = [check_count(depth, "depths", low=self.n_frozen_layers) for depth in depths]
         if not wanted:
             raise ValueError("depths must not be empty.")
         found = {}
         for depth in range(max(wanted) + 1):
             if depth in wanted:
-                found[depth] = kernels_of(_through(self.readout(), state))
+                found[depth] = kernels_of(through(self.readout(), state))
             if depth < max(wanted):
-                state = _through(self.block(depth), state)
+                state = through(self.block(depth), state)
         nngps, ntks = zip(*(found[depth] for depth in wanted), strict=True)
         return jnp.stack(nngps), jnp.stack(ntks)
 
@@ -76,6 +76,9 @@ class FullyConnected(Homogeneous):
         readout is trained and the NTK is the NNGP. Static.
     input_shape : tuple of int, optional
         For inputs that are images: the shape (H, W, C) of one. Images are read as flattened rows.
+    input_scale : float or array-like of shape (n_features,), optional
+        Scales >= 0 that features are multiplied by before the first layer: one for all, or one each, as automatic
+        relevance determination learns them; 0 leaves a feature out. Differentiable.
 
     Raises
     ------
@@ -102,7 +105,7 @@ class FullyConnected(Homogeneous):
     bias_var: Any
     readout_weight_var: Any
     readout_bias_var: Any
-    _leaves = ("weight_var", "bias_var", "readout_weight_var", "readout_bias_var")
+    _leaves = ("weight_var", "bias_var", "readout_weight_var", "readout_bias_var", "input_scale")
 
     def __init__(
         self,
@@ -114,6 +117,7 @@ class FullyConnected(Homogeneous):
         readout_bias_var: float | None = None,
         n_frozen_layers: int = 0,
         input_shape: Sequence[int] | None = None,
+        input_scale: Any = None,
     ) -> None:
         resolve_activation(activation)
         depth = check_count(depth, "depth")
@@ -129,6 +133,7 @@ class FullyConnected(Homogeneous):
             readout_bias_var=check_real(readout_bias_var, "readout_bias_var", optional=True),
             n_frozen_layers=n_frozen_layers,
             input_shape=check_shape(input_shape),
+            input_scale=check_scales(input_scale, "input_scale"),
         )
 
     def block(self, index: int) -> tuple[Layer, ...]:
@@ -139,9 +144,3 @@ class FullyConnected(Homogeneous):
         weight_var = self.weight_var if self.readout_weight_var is None else self.readout_weight_var
         bias_var = self.bias_var if self.readout_bias_var is None else self.readout_bias_var
         return (Dense(weight_var, bias_var),)
-
-
-def _through(layers: Sequence[Layer], state: State) -> State:
-    for layer in layers:
-        state = layer.propagate(state)
-    return state

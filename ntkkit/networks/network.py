@@ -24,6 +24,7 @@ class Network(Layer):
     """A network: finite at any width by `init` and `apply`, infinite by `limits`. Itself a layer of larger networks."""
 
     input_shape: Shape | None = None
+    input_scale: Any = None  # what inputs are multiplied by, feature by feature
 
     @property
     @abstractmethod
@@ -78,19 +79,25 @@ class Network(Layer):
             raise ValueError(
                 f"depths= needs a family with a depth, such as FullyConnected; found {type(self).__name__}."
             )
-        return kernels_of(self.propagate(state))
+        return kernels_of(through(self.sequence, state))
 
     def propagate(self, state: State) -> State:
-        for layer in self.sequence:
-            state = layer.propagate(state)
-        return state
+        if self.input_scale is not None:
+            raise ValueError(f"{self!r} scales its inputs, so it cannot be a layer of another network.")
+        return through(self.sequence, state)
 
     def _rows(self, X: Any) -> Array:
-        """Inputs as floating rows; images are flattened, which is how a dense layer reads them."""
+        """Inputs as floating rows, scaled; images are flattened, which is how a dense layer reads them."""
         X = jnp.asarray(X)
         if not jnp.issubdtype(X.dtype, jnp.floating):
             X = X.astype(jax.dtypes.canonicalize_dtype(np.float64))
-        return X.reshape(len(X), -1)
+        X = X.reshape(len(X), -1)
+        if self.input_scale is None:
+            return X
+        scale = jnp.asarray(self.input_scale, X.dtype)
+        if scale.shape not in ((), X.shape[1:]):
+            raise ValueError(f"input_scale has {scale.size} entries, inputs have {X.shape[1]} features; give one each.")
+        return X * scale
 
     # ---- finite width
 
@@ -162,6 +169,13 @@ class Serial(Network):
     @property
     def sequence(self) -> tuple[Layer, ...]:
         return tuple(self.__dict__["layers"])
+
+
+def through(layers: Sequence[Layer], state: State) -> State:
+    """The state behind some layers."""
+    for layer in layers:
+        state = layer.propagate(state)
+    return state
 
 
 def kernels_of(state: State) -> Limits:

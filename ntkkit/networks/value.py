@@ -154,6 +154,32 @@ def check_real(value: Any, name: str, *, optional: bool = False, signed: bool = 
     return value
 
 
+def check_scales(value: Any, name: str) -> Any:
+    """None, one scale for all features, or one a feature: a float >= 0, or a 1-D float64 array that cannot be written.
+
+    Raises
+    ------
+    TypeError
+        If the entries are no real numbers.
+    ValueError
+        If one is negative, infinite or NaN, or the array is empty or not 1-D.
+    """
+    if value is None or isinstance(value, jax.core.Tracer):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must be None, a real number, or one a feature, found {value!r}.")
+    if array.ndim == 0:
+        return check_real(array.item(), name)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"{name} must have one entry a feature, found an array of shape {array.shape}.")
+    array = array.astype(np.float64)
+    if not (np.isfinite(array).all() and array.min() >= 0):
+        raise ValueError(f"{name} must be finite and >= 0 (0 leaves a feature out), found {value!r}.")
+    array.flags.writeable = False
+    return array
+
+
 def check_count(value: Any, name: str, *, low: int = 0) -> int:
     """An integer >= ``low``.
 
@@ -230,6 +256,8 @@ def _hashable(value: Any) -> Any:
         return tuple(sorted((key, _hashable(item)) for key, item in value.items()))
     if isinstance(value, (list, tuple)):
         return tuple(map(_hashable, value))
+    if isinstance(value, (np.ndarray, jax.Array)):
+        return value.shape, np.asarray(value, dtype=np.float64).tobytes()
     return value
 
 
@@ -238,4 +266,6 @@ def _shown(value: Any) -> str:
         return repr(float(value))
     if callable(value) and hasattr(value, "__name__"):
         return value.__name__
+    if isinstance(value, np.ndarray):
+        return np.array2string(value, separator=", ", threshold=6)
     return repr(value)

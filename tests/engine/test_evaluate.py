@@ -190,3 +190,14 @@ def test_threads_that_want_the_same_shape_compile_it_once(monkeypatch):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: gram(kernel, X), range(4)))
     assert len(built) == 1
+
+
+@pytest.mark.parametrize("n", [7, 600])
+def test_pullback_is_the_gradient_under_weights(n, rng):
+    X, W = rng.standard_normal((n, 3)), rng.standard_normal((n, n))
+    kernel = 2.0 * NTK(FullyConnected(depth=1, input_scale=[1.0, 0.5, 2.0]))
+    gradient = Engine().gram_gradient(kernel, X)[1]
+    expected = np.einsum("ij,ijp->p", W, gradient)
+    np.testing.assert_allclose(Engine().pullback(kernel, X, W), expected, rtol=1e-9)
+    with pytest.raises(ValueError, match=r"weights must be finite and of shape.*found shape \(2, 2\)"):
+        Engine().pullback(kernel, X, np.ones((2, 2)))
