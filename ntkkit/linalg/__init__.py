@@ -3,15 +3,17 @@
 from ntkkit.linalg.cholesky import Cholesky, cholesky
 from ntkkit.linalg.eigen import Eigen, eigen
 from ntkkit.linalg.path import generalized_cross_validation, gradient_flow, leave_one_out
-from ntkkit.linalg.ridge import SOLVERS, RidgeSolution, solve_ridge
+from ntkkit.linalg.ridge import SOLVERS, RidgeFactor, RidgeSolution, factor_ridge, solve_ridge
 
 __all__ = [
     "SOLVERS",
     "Cholesky",
     "Eigen",
+    "RidgeFactor",
     "RidgeSolution",
     "cholesky",
     "eigen",
+    "factor_ridge",
     "generalized_cross_validation",
     "gradient_flow",
     "leave_one_out",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import LinAlgError, cho_solve, lapack
+from scipy.linalg import LinAlgError, cho_solve, lapack, solve_triangular
 
 from ntkkit.linalg.symmetric import EPS, Matrix, as_lapack, check_alpha, one_norm
 
@@ -29,6 +29,10 @@ class Cholesky:
     def solve(self, y: ArrayLike) -> Matrix:
         """(K + alpha I)^-1 y: (n,) -> (n,) or (n, k) -> (n, k), 2 n^2 operations a column."""
         return cho_solve((self.factor, True), np.asarray(y, dtype=np.float64), check_finite=False)
+
+    def whiten(self, y: ArrayLike) -> Matrix:
+        """L^-1 y, whose squares sum to y' (K + alpha I)^-1 y: (n, k) -> (n, k), n^2 operations a column."""
+        return solve_triangular(self.factor, np.asarray(y, dtype=np.float64), lower=True, check_finite=False)
 
 
 def cholesky(K: ArrayLike, alpha: float = 0.0, *, error: float = EPS, overwrite: bool = False) -> Cholesky:

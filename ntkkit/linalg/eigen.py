@@ -62,6 +62,10 @@ class Eigen:
         with np.errstate(over="ignore", invalid="ignore"):
             return (self.vectors @ (np.stack(inverses, axis=1) * projected)).reshape(y.shape)
 
+    def whiten(self, y: ArrayLike, alpha: float = 0.0) -> Matrix:
+        """(L + alpha)^-1/2 V' y, whose squares sum to y' (K + alpha I)^+ y: (n, k) -> (n, k)."""
+        return np.sqrt(self._inverse(alpha))[:, None] * (self.vectors.T @ np.asarray(y, dtype=np.float64))
+
     def _inverse(self, alpha: float) -> NDArray[np.float64]:
         shifted = self.values + alpha
         inverse = np.zeros_like(shifted)

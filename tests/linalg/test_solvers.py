@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from references.matrices import BELOW_CUTOFF, DEFINITE, EPS, SINGULAR, duplicated, points, rbf, spectrum, targets
 from scipy.linalg import LinAlgError, LinAlgWarning
 
-from ntkkit.linalg import SOLVERS, cholesky, eigen, solve_ridge
+from ntkkit.linalg import SOLVERS, cholesky, eigen, factor_ridge, gradient_flow, solve_ridge
 
 
 def solved(*args, **kwargs):
@@ -278,3 +278,30 @@ def test_bad_input(arguments, message):
         good = {"K": np.eye(2), "y": [1.0, 2.0], "solver": solver}
         with pytest.raises(ValueError, match=message):
             solve_ridge(**{**good, **arguments})
+
+
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+def test_one_ridge_term_a_target(solver):
+    K, y = rbf(points(30)), np.random.default_rng(0).standard_normal((30, 3))
+    alphas = np.array([0.1, 3.0, 0.1])
+    found = solve_ridge(K, y, alphas, solver=solver, sample_weight=np.arange(1.0, 31.0))
+    for i, alpha in enumerate(alphas):
+        alone = solve_ridge(K, y[:, i], alpha, sample_weight=np.arange(1.0, 31.0)).dual_coef
+        np.testing.assert_allclose(found.dual_coef[:, i], alone, rtol=1e-9, atol=1e-10)
+    with pytest.raises(ValueError, match="one for each of 3 targets"):
+        solve_ridge(K, y, [1.0, 2.0], solver=solver)
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "eigen"])
+def test_whitening_gives_the_inverse_quadratic_form(solver):
+    K, B, weights = rbf(points(20)), np.random.default_rng(0).standard_normal((20, 4)), np.arange(1.0, 21.0)
+    white = factor_ridge(K, 0.1, solver=solver, sample_weight=weights).whiten(B)
+    np.testing.assert_allclose(white.T @ white, B.T @ np.linalg.inv(K + np.diag(0.1 / weights)) @ B, rtol=1e-8)
+
+
+def test_training_time():
+    K, y = rbf(points(20)), np.random.default_rng(0).standard_normal(20)
+    expected = gradient_flow(eigen(K), y, 3.0, alpha=0.1)
+    np.testing.assert_allclose(solve_ridge(K, y, 0.1, time=3.0).dual_coef, expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="solver='cholesky' has no training times, found time=3"):
+        solve_ridge(K, y, 0.1, time=3.0, solver="cholesky")
