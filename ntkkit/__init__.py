@@ -1,7 +1,7 @@
 """Kernel machines whose kernels are exact limits of infinitely wide neural networks."""
 
 from ntkkit.engine import Engine, gram
-from ntkkit.estimators import NeuralKernelClassifier, NeuralKernelRegressor
+from ntkkit.estimators import NeuralKernelClassifier, NeuralKernelRegressor, NeuralKernelSVC, NeuralKernelSVR
 from ntkkit.kernels import NNGP, NTK, Constant, Kernel, Normalized, Product, Scaled, Sum
 from ntkkit.networks import FullyConnected
 
@@ -16,6 +16,8 @@ __all__ = [
     "Kernel",
     "NeuralKernelClassifier",
     "NeuralKernelRegressor",
+    "NeuralKernelSVC",
+    "NeuralKernelSVR",
     "Normalized",
     "Product",
     "Scaled",

@@ -2,5 +2,7 @@
 
 from ntkkit.estimators.classification import NeuralKernelClassifier
 from ntkkit.estimators.regression import NeuralKernelRegressor
+from ntkkit.estimators.svc import NeuralKernelSVC
+from ntkkit.estimators.svr import NeuralKernelSVR
 
-__all__ = ["NeuralKernelClassifier", "NeuralKernelRegressor"]
+__all__ = ["NeuralKernelClassifier", "NeuralKernelRegressor", "NeuralKernelSVC", "NeuralKernelSVR"]
