@@ -3,12 +3,14 @@
 from ntkkit.linalg.cholesky import Cholesky, cholesky
 from ntkkit.linalg.eigen import Eigen, eigen
 from ntkkit.linalg.path import generalized_cross_validation, gradient_flow, leave_one_out
+from ntkkit.linalg.pivoted import PartialCholesky, pivoted_cholesky
 from ntkkit.linalg.ridge import SOLVERS, RidgeFactor, RidgeSolution, factor_ridge, solve_ridge
 
 __all__ = [
     "SOLVERS",
     "Cholesky",
     "Eigen",
+    "PartialCholesky",
     "RidgeFactor",
     "RidgeSolution",
     "cholesky",
@@ -17,5 +19,6 @@ __all__ = [
     "generalized_cross_validation",
     "gradient_flow",
     "leave_one_out",
+    "pivoted_cholesky",
     "solve_ridge",
 ]
