@@ -3,6 +3,7 @@
 from ntkkit.linalg.cholesky import Cholesky, cholesky
 from ntkkit.linalg.eigen import Eigen, eigen
 from ntkkit.linalg.path import generalized_cross_validation, gradient_flow, leave_one_out
+from ntkkit.linalg.pcg import IterativeSolution, conjugate_gradients
 from ntkkit.linalg.pivoted import PartialCholesky, pivoted_cholesky
 from ntkkit.linalg.ridge import SOLVERS, RidgeFactor, RidgeSolution, factor_ridge, solve_ridge
 
@@ -10,10 +11,12 @@ __all__ = [
     "SOLVERS",
     "Cholesky",
     "Eigen",
+    "IterativeSolution",
     "PartialCholesky",
     "RidgeFactor",
     "RidgeSolution",
     "cholesky",
+    "conjugate_gradients",
     "eigen",
     "factor_ridge",
     "generalized_cross_validation",
