@@ -72,7 +72,6 @@ class KernelMachine(BaseEstimator):
 
     def _expand(self, X: Any, coefficients: np.ndarray) -> np.ndarray:
         """Evaluate sum_i a_i k(x, x_i) over `X_fit_`, (n_samples,) or (n_samples, n_outputs), in bounded memory."""
-        check_is_fitted(self)
         X = check_input(self, X, kernel=self.kernel_, reset=False)
         if self.X_fit_ is None:
             return X @ coefficients
@@ -118,33 +117,50 @@ class RidgeMachine(KernelMachine):
     dual_coef_: np.ndarray
     solver_: str
 
-    def __init__(
-        self, kernel: Any = None, *, alpha: float = 1e-3, solver: str = "auto", engine: Engine | None = None
-    ) -> None:
+    def __init__(self, kernel: Any, *, alpha: Any, solver: str, engine: Engine | None) -> None:
         self.kernel = kernel
         self.alpha = alpha
         self.solver = solver
         self.engine = engine
 
     def _fit_dual(
-        self, kernel: Any, X: np.ndarray, targets: np.ndarray, *, rows: Any, weights: np.ndarray | None
+        self,
+        kernel: Any,
+        X: np.ndarray,
+        targets: np.ndarray,
+        *,
+        rows: Any,
+        weights: np.ndarray | None,
+        time: float = np.inf,
     ) -> None:
         """Solve for the samples `rows`; the others' coefficients are zero."""
-        n_samples = len(X)
-        if is_precomputed(kernel):
-            check_symmetric(X, "X, with kernel='precomputed',")
-            K = X[rows][:, rows]
-        else:
-            K = self._gram(kernel, X[rows])
-        dual_coef, self.solver_ = solve_ridge(
-            K,
+        found = solve_ridge(
+            self._training_gram(kernel, X, rows),
             targets,
             self.alpha,
             solver=self.solver,
             sample_weight=weights,
+            time=time,
             overwrite=isinstance(kernel, SklearnKernel),  # what a callable returned may be its own
         )
-        self.dual_coef_ = np.zeros((n_samples, *targets.shape[1:]))
+        self._keep(kernel, X, found.dual_coef, rows)
+        self.solver_ = found.solver
+
+    def _training_gram(self, kernel: Any, X: np.ndarray, rows: Any) -> np.ndarray:
+        """The Gram matrix of the samples `rows`."""
+        if not is_precomputed(kernel):
+            return self._gram(kernel, X[rows])
+        check_symmetric(X, "X, with kernel='precomputed',")
+        return X[rows][:, rows]
+
+    def _keep(self, kernel: Any, X: np.ndarray, dual_coef: np.ndarray, rows: Any) -> None:
+        """Store what predict needs."""
+        self.dual_coef_ = np.zeros((len(X), *dual_coef.shape[1:]))
         self.dual_coef_[rows] = dual_coef
         self.kernel_ = kernel
         self.X_fit_ = None if is_precomputed(kernel) else X
+
+    def _evaluate(self, X: Any) -> np.ndarray:
+        """f(X)."""
+        check_is_fitted(self)
+        return self._expand(X, self.dual_coef_)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils._param_validation import StrOptions
 
+from ntkkit.engine import Engine
 from ntkkit.estimators._base import RidgeMachine
+from ntkkit.estimators._labels import Labels, class_weights, find_labels, is_multilabel
 from ntkkit.estimators._validation import all_or_nothing, check_input, check_kernel, check_weights
 
 
@@ -24,8 +26,11 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
     kernel : kernel, callable, "precomputed" or None, default=None
         As in `NeuralKernelRegressor`: ``NTK(network)`` or another kernel of ntkkit or scikit-learn, a callable
         ``k(X, Y) -> (n, m)`` on whole matrices, or "precomputed". None is ``NTK(FullyConnected())``.
-    alpha : float, default=1e-3
+    alpha : float, default=0.1
         Ridge term in [0, inf), absolute; 0 interpolates.
+    class_weight : dict, "balanced" or None, default=None
+        Weights > 0 of the classes, which multiply the sample weights; "balanced": inversely as their frequencies. They
+        also say which class is likely where the kernel says nothing: f is fitted around the targets' weighted mean.
     solver : {"auto", "cholesky", "eigen"}, default="auto"
         As in `NeuralKernelRegressor`.
     engine : Engine, optional
@@ -34,11 +39,14 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted; those of samples of weight zero only are not among them.
+        The labels, sorted; those of samples of weight zero only are not among them. Of several labels a sample, the
+        numbers of the columns.
     kernel_ : kernel, callable or "precomputed"
         What was evaluated.
     X_fit_ : ndarray of shape (n_samples, n_features) or None
         The training inputs, images as rows; None with kernel="precomputed".
+    intercept_ : float or ndarray of shape (n_classes,)
+        With class weights, the weighted mean of the targets, which f adds; else 0.
     dual_coef_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
         The coefficients a, one column a class; for two classes one column in all. Zero where the sample weight is.
     solver_ : str
@@ -71,6 +79,32 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
     array(['same', 'other'], dtype='<U5')
     """
 
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **RidgeMachine._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    classes_: np.ndarray
+    intercept_: Any
+    _labels: Labels
+
+    def __init__(
+        self,
+        kernel: Any = None,
+        *,
+        alpha: float = 0.1,
+        class_weight: Any = None,
+        solver: str = "auto",
+        engine: Engine | None = None,
+    ) -> None:
+        super().__init__(kernel, alpha=alpha, solver=solver, engine=engine)
+        self.class_weight = class_weight
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Solve for the coefficients.
@@ -80,8 +114,9 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
         X : array-like of shape (n_samples, n_features)
             Finite numbers; images (n_samples, *input_shape), or those as rows, where the network has an `input_shape`;
             the Gram matrix (n_samples, n_samples) with kernel="precomputed".
-        y : array-like of shape (n_samples,)
-            Labels: text, integers or booleans, of two classes or more.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels: text, integers or booleans, of two classes or more. Or zeros and ones, a column a label, where a
+            sample may have several.
         sample_weight : float or array-like of shape (n_samples,), optional
             Weights >= 0 of the squared errors; 0 is as good as removing the sample.
 
@@ -93,29 +128,22 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
         Raises
         ------
         ValueError
-            If y is multilabel, or of one class. And, with TypeError for a sparse X and LinAlgError from
-            solver="cholesky", for input that cannot be used.
+            If y has one class only, or several columns that are not zeros and ones. And, with TypeError for a sparse X
+            and LinAlgError from solver="cholesky", for input that cannot be used.
         """
         with all_or_nothing(self):
-            kernel = check_kernel(self)
-            if len(getattr(y, "shape", ())) == 2 and y.shape[1] > 1:
-                raise ValueError(
-                    f"y must be 1-D, found shape {y.shape}: for several labels a sample, wrap the classifier in "
-                    "sklearn.multioutput.MultiOutputClassifier."
-                )
-            X, y = check_input(self, X, y, kernel=kernel, reset=True)
-            check_classification_targets(y)
+            kernel, multilabel = check_kernel(self), is_multilabel(y)
+            X, y = check_input(self, X, y, kernel=kernel, reset=True, multi_output=multilabel)
             rows, weights = check_weights(sample_weight, X)
-            self.classes_, codes = np.unique(y[rows], return_inverse=True)
-            if len(self.classes_) < 2:
-                raise ValueError(
-                    f"y must have at least two classes among the samples of positive weight, found one class: "
-                    f"{self.classes_[0]!r}."
-                )
-            targets = np.where(codes[:, None] == np.arange(len(self.classes_)), 1.0, -1.0)
-            if len(self.classes_) == 2:
-                targets = targets[:, 1]
-            self._fit_dual(kernel, X, targets, rows=rows, weights=weights)
+            y = y[rows]
+            labels = find_labels(y, multilabel=multilabel)
+            targets, intercept = labels.encode(y), 0.0
+            if self.class_weight is not None:
+                by_class = class_weights(self.class_weight, y, multilabel=multilabel)
+                weights = by_class if weights is None else weights * by_class
+                intercept = np.average(targets, axis=0, weights=weights)
+            self._fit_dual(kernel, X, targets - intercept, rows=rows, weights=weights)
+            self.intercept_, self.classes_, self._labels = intercept, labels.classes, labels
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -131,7 +159,7 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
         ndarray of shape (n_samples,) or (n_samples, n_classes)
             f, about +1 on samples of the class and -1 elsewhere; for two classes, of `classes_[1]` alone.
         """
-        return self._expand(X, self.dual_coef_)
+        return self._evaluate(X) + self.intercept_
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict labels.
@@ -143,8 +171,8 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            The class of largest f.
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            The class of largest f; of several labels, those with f > 0 as ones.
         """
         scores = self.decision_function(X)
-        return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
+        return self._labels.decode(scores)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from numbers import Real
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
+from ntkkit.engine import Engine
 from ntkkit.estimators._base import RidgeMachine
+from ntkkit.estimators._learning import OBJECTIVES, check_learnable, evaluate_loss, learn
+from ntkkit.estimators._spread import Spread, check_spread, find_spread
 from ntkkit.estimators._validation import all_or_nothing, check_input, check_kernel, check_weights
 
 
@@ -25,21 +31,32 @@ class NeuralKernelRegressor(MultiOutputMixin, RegressorMixin, RidgeMachine):
         A kernel of ntkkit, ``NTK(network)``; a kernel of scikit-learn (`sklearn.gaussian_process.kernels`); a callable
         ``k(X, Y) -> (n, m)`` on whole matrices, as SVC takes it; or "precomputed", where X is the Gram matrix, (n, n)
         in fit and (m, n) in predict. None is ``NTK(FullyConnected())``. The object is cloned, never changed.
-    alpha : float, default=1e-3
+    alpha : float or array-like of shape (n_targets,), default=1e-3
         Ridge term in [0, inf), absolute, as in scikit-learn's KernelRidge: entries of K grow with the data, so grids
-        should span ``kernel.diag(X).mean() * np.logspace(-8, 1)``. 0 interpolates.
+        should span ``kernel.diag(X).mean() * np.logspace(-8, 1)``. 0 interpolates. One for all targets, or one each.
     solver : {"auto", "cholesky", "eigen"}, default="auto"
         How the system is solved, always in float64. "cholesky": one factorisation for all outputs;
         `scipy.linalg.LinAlgError` if K + alpha I is not positive definite to working precision. "eigen": some ten times
         slower; leaves out eigenvalues that are rounding, which gives the minimum-norm solution of a singular system.
-        "auto": Cholesky, and eigen with a warning where that fails.
+        "auto": Cholesky, and eigen with a warning where that fails; eigen for a finite `train_time` and for several
+        alphas.
+    train_time : float, default=None
+        How long the network trains, in [0, inf); None is to convergence. Gradient flow on half the sum of squared
+        errors, plus half alpha times the squared norm of f, gives a(t) = G^-1 (1 - exp(-G t)) y with G = K + alpha I.
+        The unit of time is one over an eigenvalue of K.
+    optimizer : {"loo", "marginal_likelihood"} or None, default=None
+        Learn the kernel's free hyperparameters (`kernel.bounds`) in fit, by L-BFGS on their logs with gradients through
+        the kernel, starting at the given ones; alpha stays. "loo" minimises the squared leave-one-out errors,
+        "marginal_likelihood" maximises `log_marginal_likelihood`. About n^3 operations a step.
     engine : Engine, optional
         Memory budget and progress of evaluating kernels of ntkkit; the default engine otherwise.
 
     Attributes
     ----------
     kernel_ : kernel, callable or "precomputed"
-        What was evaluated.
+        What was evaluated; with an optimizer, the kernel with the hyperparameters that it found.
+    y_fit_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
+        The training targets.
     X_fit_ : ndarray of shape (n_samples, n_features) or None
         The training inputs, images as rows; None with kernel="precomputed".
     dual_coef_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
@@ -78,6 +95,31 @@ class NeuralKernelRegressor(MultiOutputMixin, RegressorMixin, RidgeMachine):
     array([6.])
     """
 
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **RidgeMachine._parameter_constraints,
+        "alpha": [Interval(Real, 0, None, closed="left"), "array-like"],
+        "train_time": [Interval(Real, 0, None, closed="left"), None],
+        "optimizer": [StrOptions(set(OBJECTIVES)), None],
+    }
+
+    y_fit_: np.ndarray
+    _weights: tuple[Any, np.ndarray] | None
+    _spread: Spread | None
+
+    def __init__(
+        self,
+        kernel: Any = None,
+        *,
+        alpha: Any = 1e-3,
+        solver: str = "auto",
+        train_time: float | None = None,
+        optimizer: str | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        super().__init__(kernel, alpha=alpha, solver=solver, engine=engine)
+        self.train_time = train_time
+        self.optimizer = optimizer
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Solve for the coefficients.
@@ -102,20 +144,115 @@ class NeuralKernelRegressor(MultiOutputMixin, RegressorMixin, RidgeMachine):
             kernel = check_kernel(self)
             X, y = check_input(self, X, y, kernel=kernel, reset=True, multi_output=True, y_numeric=True)
             rows, weights = check_weights(sample_weight, X)
-            self._fit_dual(kernel, X, y[rows], rows=rows, weights=weights)
+            if self.optimizer is not None:
+                kernel = learn(kernel, X[rows], y[rows], self._noise(weights), self.optimizer, engine=self.engine)
+            time = np.inf if self.train_time is None else self.train_time
+            self._fit_dual(kernel, X, y[rows], rows=rows, weights=weights, time=time)
+            self.y_fit_, self._weights, self._spread = y, None if weights is None else (rows, weights), None
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Evaluate f.
+    def predict(self, X: Any, return_std: bool = False, return_cov: bool = False) -> Any:
+        """Evaluate f, and say how sure it is.
+
+        With ``NNGP(network)`` the spread is that of the posterior of the Bayesian network, with noise of variance alpha
+        (alpha / w_i on weighted samples),
+
+            K(x, x) - K(x, X) (K + alpha I)^-1 K(X, x);
+
+        add alpha for new observations. With ``NTK(network)``, and with the NNGP at a finite `train_time`, it is the
+        spread of an infinite ensemble of trained networks of infinite width, each from its own initial parameters: with
+        K the NNGP, T the NTK (the NNGP if that is the kernel), G = T + alpha I and A = T(x, X) G^-1 (1 - exp(-G t)),
+
+            K(x, x) + A K A' - A K(X, x) - K(x, X) A'.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As in fit; with kernel="precomputed" the kernel of new samples (rows) with the training samples (columns).
+        return_std : bool, default=False
+            Also return standard deviations.
+        return_cov : bool, default=False
+            Also return covariances; one of the two.
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_targets)
+        mean : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Predictions, float64.
+        std : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            With `return_std`. The first call after fit factors the Gram matrix, and the factor is kept.
+        cov : ndarray of shape (n_samples, n_samples) or (n_samples, n_samples, n_targets)
+            With `return_cov`.
+
+        Raises
+        ------
+        ValueError
+            If both are asked for, or the kernel is none of the two, so that it has no spread.
+
+        References
+        ----------
+        Lee, Xiao, Schoenholz, Bahri, Novak, Sohl-Dickstein, Pennington (2019), Wide Neural Networks of Any Depth Evolve
+        as Linear Models Under Gradient Descent, equations 14 to 16.
         """
-        return self._expand(X, self.dual_coef_)
+        mean = self._evaluate(X)
+        if not (return_std or return_cov):
+            return mean
+        if return_std and return_cov:
+            raise ValueError("return_std and return_cov are both True; ask for one, the standard deviation is in both.")
+        check_spread(self.kernel_)
+        X = check_input(self, X, kernel=self.kernel_, reset=False)
+        if self._spread is None:
+            self._spread = find_spread(self.kernel_, self._seen(), self.alpha, time=self.train_time, engine=self.engine)
+        spread = self._spread.std(X) if return_std else self._spread.cov(X)
+        return mean, spread if mean.ndim == 1 else np.repeat(spread[..., None], mean.shape[1], axis=-1)
+
+    def log_marginal_likelihood(self, theta: Any = None, *, eval_gradient: bool = False) -> Any:
+        """Log of the density of the training targets under the Gaussian process with covariance K + alpha I.
+
+            log p(y) = -1/2 y' G^-1 y - 1/2 log det G - n/2 log 2 pi,    G = K + alpha I,
+
+        summed over targets; alpha / w_i on weighted samples.
+
+        Parameters
+        ----------
+        theta : array-like of shape (p,), optional
+            Logs of the kernel's free hyperparameters, as ``kernel_.theta``, which is the default.
+        eval_gradient : bool, default=False
+            Also return the gradient with respect to theta.
+
+        Returns
+        -------
+        log_likelihood : float
+        gradient : ndarray of shape (p,)
+            With `eval_gradient`; by reverse mode, in the memory of one Gram matrix.
+
+        Raises
+        ------
+        ValueError
+            If the kernel has no hyperparameters, being a callable or "precomputed".
+
+        References
+        ----------
+        Rasmussen and Williams (2006), Gaussian Processes for Machine Learning, equations 2.30 and 5.9.
+        """
+        check_is_fitted(self)
+        kernel = check_learnable(self.kernel_, "log_marginal_likelihood")
+        if theta is not None:
+            kernel = kernel.clone_with_theta(np.asarray(theta, dtype=float))
+        X, rows, weights = self._seen()
+        loss, gradient = evaluate_loss(
+            kernel, X, self.y_fit_[rows], self._noise(weights), "marginal_likelihood", engine=self.engine
+        )
+        return (-loss, -gradient) if eval_gradient else -loss
+
+    def _noise(self, weights: np.ndarray | None) -> Any:
+        """The variance of the noise, one number or one a sample."""
+        if np.ndim(self.alpha) and len(np.unique(self.alpha)) > 1:
+            raise ValueError(f"One alpha a target has no common noise; give one alpha for all, found {self.alpha!r}.")
+        alpha = float(np.ravel(self.alpha)[0])
+        return alpha if weights is None else alpha / weights
+
+    def _seen(self) -> tuple[np.ndarray, Any, np.ndarray | None]:
+        """Training inputs of positive weight, which they are, and their weights."""
+        rows, weights = (slice(None), None) if self._weights is None else self._weights
+        assert self.X_fit_ is not None  # kernels were checked
+        return self.X_fit_[rows], rows, weights

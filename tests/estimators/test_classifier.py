@@ -7,9 +7,10 @@ import pytest
 from sklearn.datasets import load_iris, make_blobs
 from sklearn.gaussian_process.kernels import DotProduct
 from sklearn.linear_model import RidgeClassifier
+from sklearn.metrics import balanced_accuracy_score, recall_score
 from sklearn.multioutput import MultiOutputClassifier
 
-from ntkkit.estimators import NeuralKernelClassifier
+from ntkkit.estimators import NeuralKernelClassifier, NeuralKernelRegressor
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
@@ -67,3 +68,51 @@ def test_several_labels_a_sample_by_a_wrapper():
     X, y = load_iris(return_X_y=True)
     labels = np.stack([y > 0, y > 1], axis=1).astype(int)
     assert MultiOutputClassifier(NeuralKernelClassifier()).fit(X, labels).predict(X).shape == (150, 2)
+
+
+def test_several_labels_are_a_machine_each(rng):
+    X, X_test = rng.standard_normal((40, 3)), rng.standard_normal((10, 3))
+    y = np.stack([X[:, 0] > 0, X[:, 1] + X[:, 2] > 0, X[:, 0] * X[:, 1] > 0], axis=1).astype(int)
+    model = NeuralKernelClassifier(alpha=0.1).fit(X, y)
+    assert model.predict(X_test).shape == (10, 3)
+    for i in range(3):
+        alone = NeuralKernelClassifier(alpha=0.1).fit(X, y[:, i])
+        np.testing.assert_array_equal(model.predict(X_test)[:, i], alone.predict(X_test))
+        np.testing.assert_allclose(model.decision_function(X_test)[:, i], alone.decision_function(X_test), rtol=1e-9)
+    assert 0 < model.score(X, y) <= 1
+
+
+def test_class_weights_are_sample_weights_around_their_mean(rng):
+    X, X_test = rng.standard_normal((50, 2)), rng.standard_normal((20, 2))
+    y = np.where(X[:, 0] > 1.0, "rare", "usual")
+    weights = np.where(y == "rare", 3.0, 1.0) * np.linspace(1, 2, 50)
+    model = NeuralKernelClassifier(alpha=1.0, class_weight={"rare": 3.0})
+    found = model.fit(X, y, sample_weight=np.linspace(1, 2, 50)).decision_function(X_test)
+    targets = np.where(y == "usual", 1.0, -1.0)
+    mean = np.average(targets, weights=weights)
+    machine = NeuralKernelRegressor(alpha=1.0).fit(X, targets - mean, sample_weight=weights)
+    np.testing.assert_allclose(found, machine.predict(X_test) + mean, rtol=1e-10)
+    assert model.predict([[1e-9, 0.0]]) == ["usual"]
+
+
+def test_balance_finds_the_rare_class():
+    X, y = make_blobs([270, 30], centers=[[0.0, 0.0], [2.0, 0.0]], random_state=0)
+    plain, balanced = (
+        NeuralKernelClassifier(alpha=30.0, class_weight=weight).fit(X[::2], y[::2]).predict(X[1::2])
+        for weight in (None, "balanced")
+    )
+    assert recall_score(y[1::2], balanced) > recall_score(y[1::2], plain) + 0.2
+    assert balanced_accuracy_score(y[1::2], balanced) > balanced_accuracy_score(y[1::2], plain)
+
+
+@pytest.mark.parametrize(
+    ("weight", "y", "message"),
+    [
+        ({0: -1.0}, [0, 1, 0, 1], "class_weight must be finite and positive"),
+        ("balanced", np.eye(4, 2, dtype=int), "needs one label a sample"),
+        ("equal", [0, 1, 0, 1], "class_weight"),
+    ],
+)
+def test_bad_class_weights(weight, y, message):
+    with pytest.raises(ValueError, match=message):
+        NeuralKernelClassifier(class_weight=weight).fit(np.eye(4), np.asarray(y))
