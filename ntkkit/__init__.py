@@ -1,7 +1,14 @@
 """Kernel machines whose kernels are exact limits of infinitely wide neural networks."""
 
 from ntkkit.engine import Engine, gram
-from ntkkit.estimators import NeuralKernelClassifier, NeuralKernelRegressor, NeuralKernelSVC, NeuralKernelSVR
+from ntkkit.estimators import (
+    NeuralKernelClassifier,
+    NeuralKernelClassifierCV,
+    NeuralKernelRegressor,
+    NeuralKernelRegressorCV,
+    NeuralKernelSVC,
+    NeuralKernelSVR,
+)
 from ntkkit.kernels import NNGP, NTK, Constant, Kernel, Normalized, Product, Scaled, Sum
 from ntkkit.networks import FullyConnected
 
@@ -15,7 +22,9 @@ __all__ = [
     "FullyConnected",
     "Kernel",
     "NeuralKernelClassifier",
+    "NeuralKernelClassifierCV",
     "NeuralKernelRegressor",
+    "NeuralKernelRegressorCV",
     "NeuralKernelSVC",
     "NeuralKernelSVR",
     "Normalized",

@@ -2,7 +2,15 @@
 
 from ntkkit.estimators.classification import NeuralKernelClassifier
 from ntkkit.estimators.regression import NeuralKernelRegressor
+from ntkkit.estimators.ridge_cv import NeuralKernelClassifierCV, NeuralKernelRegressorCV
 from ntkkit.estimators.svc import NeuralKernelSVC
 from ntkkit.estimators.svr import NeuralKernelSVR
 
-__all__ = ["NeuralKernelClassifier", "NeuralKernelRegressor", "NeuralKernelSVC", "NeuralKernelSVR"]
+__all__ = [
+    "NeuralKernelClassifier",
+    "NeuralKernelClassifierCV",
+    "NeuralKernelRegressor",
+    "NeuralKernelRegressorCV",
+    "NeuralKernelSVC",
+    "NeuralKernelSVR",
+]

@@ -32,6 +32,7 @@ class KernelMachine(BaseEstimator):
     engine: Engine | None
     kernel_: Any
     X_fit_: np.ndarray | None
+    dual_coef_: np.ndarray
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -104,6 +105,25 @@ class KernelMachine(BaseEstimator):
             check_symmetric(K, "The matrix that the kernel returns for k(X, X)")
         return K
 
+    def _training_gram(self, kernel: Any, X: np.ndarray, rows: Any) -> np.ndarray:
+        """The Gram matrix of the samples `rows`."""
+        if not is_precomputed(kernel):
+            return self._gram(kernel, X[rows])
+        check_symmetric(X, "X, with kernel='precomputed',")
+        return X[rows][:, rows]
+
+    def _keep(self, kernel: Any, X: np.ndarray, dual_coef: np.ndarray, rows: Any) -> None:
+        """Store what predict needs."""
+        self.dual_coef_ = np.zeros((len(X), *dual_coef.shape[1:]))
+        self.dual_coef_[rows] = dual_coef
+        self.kernel_ = kernel
+        self.X_fit_ = None if is_precomputed(kernel) else X
+
+    def _evaluate(self, X: Any) -> np.ndarray:
+        """f(X)."""
+        check_is_fitted(self)
+        return self._expand(X, self.dual_coef_)
+
 
 class RidgeMachine(KernelMachine):
     """f(x) = sum_i a_i k(x, x_i) with (K + alpha I) a = y. Subclasses say what y is."""
@@ -114,7 +134,6 @@ class RidgeMachine(KernelMachine):
         "solver": [StrOptions(set(SOLVERS))],
     }
 
-    dual_coef_: np.ndarray
     solver_: str
 
     def __init__(self, kernel: Any, *, alpha: Any, solver: str, engine: Engine | None) -> None:
@@ -145,22 +164,3 @@ class RidgeMachine(KernelMachine):
         )
         self._keep(kernel, X, found.dual_coef, rows)
         self.solver_ = found.solver
-
-    def _training_gram(self, kernel: Any, X: np.ndarray, rows: Any) -> np.ndarray:
-        """The Gram matrix of the samples `rows`."""
-        if not is_precomputed(kernel):
-            return self._gram(kernel, X[rows])
-        check_symmetric(X, "X, with kernel='precomputed',")
-        return X[rows][:, rows]
-
-    def _keep(self, kernel: Any, X: np.ndarray, dual_coef: np.ndarray, rows: Any) -> None:
-        """Store what predict needs."""
-        self.dual_coef_ = np.zeros((len(X), *dual_coef.shape[1:]))
-        self.dual_coef_[rows] = dual_coef
-        self.kernel_ = kernel
-        self.X_fit_ = None if is_precomputed(kernel) else X
-
-    def _evaluate(self, X: Any) -> np.ndarray:
-        """f(X)."""
-        check_is_fitted(self)
-        return self._expand(X, self.dual_coef_)

@@ -48,7 +48,7 @@ def is_multilabel(y: Any) -> bool:
         If it has several columns of something else.
     """
     try:
-        shape = np.shape(y)
+        shape = np.asarray(y).shape
     except ValueError:  # lists of different lengths: whoever validates y will say so
         return False
     if len(shape) != 2 or shape[1] < 2:
@@ -81,17 +81,24 @@ def find_labels(y: np.ndarray, *, multilabel: bool) -> Labels:
     return Labels(classes, False)
 
 
-def class_weights(class_weight: Any, y: np.ndarray, *, multilabel: bool) -> np.ndarray:
-    """Weights of the samples by their classes.
+def encode_weighted(
+    labels: Labels, y: np.ndarray, weights: np.ndarray | None, *, class_weight: Any
+) -> tuple[np.ndarray, Any, np.ndarray | None]:
+    """Targets less their weighted mean, that mean, and the samples' weights; the mean is 0 without class weights.
 
     Raises
     ------
     ValueError
         If a sample has several labels, or the weights name a class that is not there, or are not positive.
     """
-    if multilabel:
+    targets = labels.encode(y)
+    if class_weight is None:
+        return targets, 0.0, weights
+    if labels.multilabel:
         raise ValueError(f"class_weight={class_weight!r} needs one label a sample; use sample_weight for several.")
-    weights = compute_sample_weight(class_weight, y)
-    if not (np.isfinite(weights).all() and weights.min() > 0):
+    by_class = compute_sample_weight(class_weight, y)
+    if not (np.isfinite(by_class).all() and by_class.min() > 0):
         raise ValueError(f"class_weight must be finite and positive, found {class_weight!r}.")
-    return weights
+    weights = by_class if weights is None else weights * by_class
+    mean = np.average(targets, axis=0, weights=weights)
+    return targets - mean, mean, weights

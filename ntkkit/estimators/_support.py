@@ -47,7 +47,7 @@ class SupportMachine(KernelMachine):
         self.kernel_ = kernel
         self.X_fit_ = None if is_precomputed(kernel) else X[self.support_]
 
-    def _evaluate(self, X: Any, coefficients: np.ndarray) -> np.ndarray:
+    def _expand_support(self, X: Any, coefficients: np.ndarray) -> np.ndarray:
         """Evaluate f from coefficients (n_support, n_outputs) -> (n_samples, n_outputs)."""
         if len(coefficients) == 0:
             X = check_input(self, X, kernel=self.kernel_, reset=False)

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from ntkkit.engine import Engine
 from ntkkit.estimators._base import RidgeMachine
-from ntkkit.estimators._labels import Labels, class_weights, find_labels, is_multilabel
+from ntkkit.estimators._labels import Labels, encode_weighted, find_labels, is_multilabel
 from ntkkit.estimators._validation import all_or_nothing, check_input, check_kernel, check_weights
 
 
@@ -137,12 +137,8 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
             rows, weights = check_weights(sample_weight, X)
             y = y[rows]
             labels = find_labels(y, multilabel=multilabel)
-            targets, intercept = labels.encode(y), 0.0
-            if self.class_weight is not None:
-                by_class = class_weights(self.class_weight, y, multilabel=multilabel)
-                weights = by_class if weights is None else weights * by_class
-                intercept = np.average(targets, axis=0, weights=weights)
-            self._fit_dual(kernel, X, targets - intercept, rows=rows, weights=weights)
+            targets, intercept, weights = encode_weighted(labels, y, weights, class_weight=self.class_weight)
+            self._fit_dual(kernel, X, targets, rows=rows, weights=weights)
             self.intercept_, self.classes_, self._labels = intercept, labels.classes, labels
         return self
 

@@ -223,14 +223,14 @@ class NeuralKernelSVC(ClassifierMixin, SupportMachine):
         """f of every output: (n, 1) for two classes, a column a pair (positive for the first) or a class."""
         check_is_fitted(self)
         if len(self.classes_) == 2 or not self.fit_intercept:
-            return self._evaluate(X, self.dual_coef_.T)
+            return self._expand_support(X, self.dual_coef_.T)
         code = np.repeat(np.arange(len(self.classes_)), self.n_support_)
         pairs = list(zip(*np.triu_indices(len(self.classes_), 1), strict=True))
         coefficients = np.zeros((len(code), len(pairs)))
         for column, (first, second) in enumerate(pairs):
             coefficients[code == first, column] = self.dual_coef_[second - 1, code == first]
             coefficients[code == second, column] = self.dual_coef_[first, code == second]
-        return self._evaluate(X, coefficients)
+        return self._expand_support(X, coefficients)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Evaluate f + b, or for more than two classes with intercept what `decision_function_shape` says.

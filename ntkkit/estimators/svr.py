@@ -167,4 +167,4 @@ class NeuralKernelSVR(RegressorMixin, SupportMachine):
             Predictions, float64.
         """
         check_is_fitted(self)
-        return self._evaluate(X, self.dual_coef_.T)[:, 0]
+        return self._expand_support(X, self.dual_coef_.T)[:, 0]

@@ -55,6 +55,12 @@ class RidgeFactor:
         """Which solver it was: "cholesky" or "eigen"."""
         return "cholesky" if isinstance(self.factor, Cholesky) else "eigen"
 
+    @property
+    def decomposition(self) -> Eigen:
+        """Eigenvalues and eigenvectors of S K S, where the solver is eigen."""
+        assert isinstance(self.factor, ShiftedEigen)
+        return self.factor.decomposition
+
     def at(self, alpha: float) -> RidgeFactor:
         """The same for another ridge term, where the solver is eigen."""
         assert isinstance(self.factor, ShiftedEigen)
