@@ -2,6 +2,7 @@
 
 from ntkkit.linalg.cholesky import Cholesky, cholesky
 from ntkkit.linalg.eigen import Eigen, eigen
+from ntkkit.linalg.nystrom import solve_nystrom
 from ntkkit.linalg.path import generalized_cross_validation, gradient_flow, leave_one_out
 from ntkkit.linalg.pcg import IterativeSolution, conjugate_gradients
 from ntkkit.linalg.pivoted import PartialCholesky, pivoted_cholesky
@@ -23,5 +24,6 @@ __all__ = [
     "gradient_flow",
     "leave_one_out",
     "pivoted_cholesky",
+    "solve_nystrom",
     "solve_ridge",
 ]

@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ntkkit.linalg.eigen import Eigen
-from ntkkit.linalg.symmetric import EPS, Matrix, as_columns, check_alpha, check_weights
-
-SQRT_EPS = EPS**0.5
+from ntkkit.linalg.symmetric import SQRT_EPS, Matrix, as_columns, check_alpha, check_weights
 
 
 def leave_one_out(

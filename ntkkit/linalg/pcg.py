@@ -76,7 +76,7 @@ def conjugate_gradients(
     -------
     IterativeSolution
         `dual_coef` of the shape of y, and how it came about. n_iter + 1 products, (rank + 5) n k operations each
-        besides, and memory for six times y.
+        besides, and memory for eight times y.
 
     Raises
     ------
@@ -135,12 +135,13 @@ def iterate(
     X, reached = np.zeros_like(Y), _norms(T)
     history, going = [reached], np.flatnonzero(reached > tol)
     while len(going) and len(history) <= max_iter:
-        change, rows = _run(operator, T[:, going], precondition, tol, max_iter + 1 - len(history))
+        change, residual, rows = _run(operator, T[:, going], precondition, tol, max_iter + 1 - len(history))
         for row in rows:
             history.append(history[-1].copy())
             history[-1][going] = row
         trial = X[:, going] + change
-        residual = T[:, going] - operator(change)
+        if len(rows) > 1:  # a single step has no rounding to hide
+            residual = T[:, going] - operator(change)
         norms, before = _norms(residual), reached[going]
         better = norms < before
         X[:, going[better]], T[:, going[better]] = trial[:, better], residual[:, better]
@@ -151,8 +152,8 @@ def iterate(
 
 def _run(
     operator: Operator, R: Matrix, precondition: Operator, tol: float, max_iter: int
-) -> tuple[Matrix, list[Matrix]]:
-    """Conjugate gradients from zero: iterates of smallest residual, and the residual norms of every iteration.
+) -> tuple[Matrix, Matrix, list[Matrix]]:
+    """Conjugate gradients from zero: iterates of smallest residual, their residuals, and the norms of every iteration.
 
     A column stops where its residual is below `tol`, or the curvature p'Ap / p'p is rounding or negative.
 
@@ -161,7 +162,7 @@ def _run(
     ValueError
         If a product is NaN or infinite.
     """
-    R, X, best = R.copy(), np.zeros_like(R), np.zeros_like(R)
+    R, X, best, left = R.copy(), np.zeros_like(R), np.zeros_like(R), R.copy()
     smallest, active, history = _norms(R), np.arange(R.shape[1]), [_norms(R)]
     P = precondition(R)
     product, largest = _dots(R, P), np.zeros(R.shape[1])
@@ -180,7 +181,7 @@ def _run(
         history.append(history[-1].copy())
         history[-1][active] = norms
         improved = norms < smallest[active]
-        best[:, active[improved]] = X[:, improved]
+        best[:, active[improved]], left[:, active[improved]] = X[:, improved], R[:, improved]
         smallest[active[improved]] = norms[improved]
         going = sound & (norms > tol)
         active, product, largest = active[going], product[going], largest[going]
@@ -188,7 +189,7 @@ def _run(
         Z = precondition(R)
         product, before = _dots(R, Z), product
         P = Z + product / before * P
-    return best, history[1:]
+    return best, left, history[1:]
 
 
 def conclude(dual_coef: Matrix, residuals: Matrix, reached: Matrix, *, tol: float, remedy: str) -> IterativeSolution:

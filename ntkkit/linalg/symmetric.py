@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 Matrix = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)
+SQRT_EPS = EPS**0.5
 TINY = float(np.finfo(np.float64).tiny)  # 1 / TINY is finite
 
 
