@@ -8,6 +8,7 @@ from ntkkit.estimators import (
     NeuralKernelRegressorCV,
     NeuralKernelSVC,
     NeuralKernelSVR,
+    certified_radius,
 )
 from ntkkit.kernels import NNGP, NTK, Constant, Kernel, Normalized, Product, Scaled, Sum
 from ntkkit.networks import FullyConnected
@@ -31,5 +32,6 @@ __all__ = [
     "Product",
     "Scaled",
     "Sum",
+    "certified_radius",
     "gram",
 ]

@@ -1,5 +1,6 @@
 """scikit-learn estimators: validation, one solve, one predict."""
 
+from ntkkit.estimators.certificate import certified_radius
 from ntkkit.estimators.classification import NeuralKernelClassifier
 from ntkkit.estimators.regression import NeuralKernelRegressor
 from ntkkit.estimators.ridge_cv import NeuralKernelClassifierCV, NeuralKernelRegressorCV
@@ -13,4 +14,5 @@ __all__ = [
     "NeuralKernelRegressorCV",
     "NeuralKernelSVC",
     "NeuralKernelSVR",
+    "certified_radius",
 ]
