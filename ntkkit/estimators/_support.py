@@ -32,7 +32,7 @@ class SupportMachine(KernelMachine):
     dual_coef_: np.ndarray
     intercept_: np.ndarray
 
-    def _training_gram(self, kernel: Any, X: np.ndarray, rows: Any) -> np.ndarray:
+    def _dense_gram(self, kernel: Any, X: np.ndarray, rows: Any) -> np.ndarray:
         """The Gram matrix of the samples `rows`, as libsvm wants it."""
         if is_precomputed(kernel):
             check_symmetric(X, "X, with kernel='precomputed',")

@@ -9,10 +9,11 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.svm import SVC
 from sklearn.utils import compute_class_weight
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.multiclass import _ovr_decision_function, check_classification_targets
+from sklearn.utils.multiclass import _ovr_decision_function
 from sklearn.utils.validation import check_is_fitted
 
 from ntkkit.engine import Engine
+from ntkkit.estimators._labels import find_labels
 from ntkkit.estimators._support import SupportMachine, mirrored, solve_mirrored
 from ntkkit.estimators._validation import all_or_nothing, check_input, check_kernel, check_weights
 
@@ -175,16 +176,11 @@ class NeuralKernelSVC(ClassifierMixin, SupportMachine):
                     "sklearn.multioutput.MultiOutputClassifier."
                 )
             X, y = check_input(self, X, y, kernel=kernel, reset=True)
-            check_classification_targets(y)
             rows, weights = check_weights(sample_weight, X)
-            self.classes_, codes = np.unique(y[rows], return_inverse=True)
-            if len(self.classes_) < 2:
-                raise ValueError(
-                    "y must have at least two classes among the samples of positive weight, found one class: "
-                    f"{self.classes_[0]!r}."
-                )
+            self.classes_ = find_labels(y[rows], multilabel=False).classes
+            codes = np.searchsorted(self.classes_, y[rows])
             weights = self._times_class_weights(weights, codes)
-            K = self._training_gram(kernel, X, rows)
+            K = self._dense_gram(kernel, X, rows)
             solver = SVC(C=self.C, kernel="precomputed", tol=self.tol, max_iter=self.max_iter)
             support = (self._fit_pairs if self.fit_intercept else self._fit_each)(solver, K, codes, weights)
             self.n_support_ = np.bincount(codes[support], minlength=len(self.classes_))
@@ -197,8 +193,8 @@ class NeuralKernelSVC(ClassifierMixin, SupportMachine):
         of_classes = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[codes])
         if not (np.isfinite(of_classes).all() and of_classes.min() > 0):
             raise ValueError(
-                f"class_weight must be finite and > 0, found {self.class_weight!r}; to leave a class out, leave out "
-                "its samples."
+                f"class_weight must be finite and positive, found {self.class_weight!r}; to leave a class out, "
+                "leave out its samples."
             )
         return of_classes[codes] * (1.0 if weights is None else weights)
 

@@ -139,7 +139,7 @@ class NeuralKernelSVR(RegressorMixin, SupportMachine):
             kernel = check_kernel(self)
             X, y = check_input(self, X, y, kernel=kernel, reset=True, y_numeric=True)
             rows, weights = check_weights(sample_weight, X)
-            K = self._training_gram(kernel, X, rows)
+            K = self._dense_gram(kernel, X, rows)
             solver = SVR(C=self.C, epsilon=self.epsilon, kernel="precomputed", tol=self.tol, max_iter=self.max_iter)
             if self.fit_intercept:
                 solver.fit(K, y[rows], sample_weight=weights)

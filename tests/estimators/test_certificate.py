@@ -26,6 +26,7 @@ MACHINES = {
     "svc": NeuralKernelSVC(KERNEL, C=10.0),
     "svr": NeuralKernelSVR(KERNEL, C=10.0),
     "ridge classifier": NeuralKernelClassifier(KERNEL, alpha=0.01),
+    "weighted": NeuralKernelClassifier(KERNEL, alpha=0.01, class_weight="balanced"),
     "ridge": NeuralKernelRegressor(KERNEL, alpha=0.01),
     "other variances": NeuralKernelSVC(
         NTK(FullyConnected(depth=1, weight_var=3.0, bias_var=0.0, readout_weight_var=0.5)), C=10.0

@@ -322,7 +322,7 @@ BAD = {
         {},
         "'ovo' needs fit_intercept=True.*Use decision_function_shape='ovr'",
     ),
-    "class weight": (NeuralKernelSVC, {"class_weight": {0: 0.0}}, {}, "class_weight must be finite and > 0"),
+    "class weight": (NeuralKernelSVC, {"class_weight": {0: 0.0}}, {}, "class_weight must be finite and positive"),
     "kernel": (NeuralKernelSVR, {"kernel": "rbf"}, {}, r"'kernel' parameter .* Got 'rbf'"),
     "one class": (NeuralKernelSVC, {}, {"y": np.ones(6)}, "at least two classes"),
     "several": (NeuralKernelSVC, {}, {"y": np.eye(6, dtype=int)[:, :2]}, "y must be 1-D.*MultiOutputClassifier"),
