@@ -49,6 +49,14 @@ def test_example_width():
     assert -0.7 < load_example("width").main() < -0.3
 
 
+@pytest.mark.slow
+def test_example_robustness(tmp_path):
+    limit, radii = load_example("robustness").main(widths=(100, 1000), picture=tmp_path / "robustness.png")
+    assert (tmp_path / "robustness.png").stat().st_size > 10_000
+    assert 0.005 < limit < 0.02
+    assert 1.5 < radii[0] / radii[1] < 4  # about the root of 10
+
+
 def test_every_example_is_run():
     tested = set(re.findall(r'load_example\("(\w+)"\)', Path(__file__).read_text()))
     assert tested == {path.stem for path in (ROOT / "examples").glob("*.py")}
