@@ -10,7 +10,7 @@ from sklearn.svm import SVC, SVR
 from sklearn.utils._param_validation import Interval
 
 from ntkkit.estimators._base import KernelMachine
-from ntkkit.estimators._validation import check_input, check_symmetric, is_precomputed
+from ntkkit.estimators._validation import check_input, is_precomputed
 
 
 class SupportMachine(KernelMachine):
@@ -34,12 +34,7 @@ class SupportMachine(KernelMachine):
 
     def _dense_gram(self, kernel: Any, X: np.ndarray, rows: Any) -> np.ndarray:
         """The Gram matrix of the samples `rows`, as libsvm wants it."""
-        if is_precomputed(kernel):
-            check_symmetric(X, "X, with kernel='precomputed',")
-            K = X[rows][:, rows]
-        else:
-            K = self._gram(kernel, X[rows])
-        return np.ascontiguousarray(K, dtype=np.float64)
+        return np.ascontiguousarray(self._training_gram(kernel, X, rows), dtype=np.float64)
 
     def _keep_support(self, kernel: Any, X: np.ndarray, rows: Any, support: np.ndarray) -> None:
         """Keep the support vectors: places among the samples `rows`."""

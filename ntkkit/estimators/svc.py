@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import _ovr_decision_function
 from sklearn.utils.validation import check_is_fitted
 
 from ntkkit.engine import Engine
-from ntkkit.estimators._labels import find_labels
+from ntkkit.estimators._labels import find_labels, is_multilabel
 from ntkkit.estimators._support import SupportMachine, mirrored, solve_mirrored
 from ntkkit.estimators._validation import all_or_nothing, check_input, check_kernel, check_weights
 
@@ -170,9 +170,9 @@ class NeuralKernelSVC(ClassifierMixin, SupportMachine):
                     "output a class, one against the rest. Use decision_function_shape='ovr'."
                 )
             kernel = check_kernel(self)
-            if len(getattr(y, "shape", ())) == 2 and y.shape[1] > 1:
+            if is_multilabel(y):
                 raise ValueError(
-                    f"y must be 1-D, found shape {y.shape}: for several labels a sample, wrap the classifier in "
+                    f"y must be 1-D, found shape {np.shape(y)}: for several labels a sample, wrap the classifier in "
                     "sklearn.multioutput.MultiOutputClassifier."
                 )
             X, y = check_input(self, X, y, kernel=kernel, reset=True)
