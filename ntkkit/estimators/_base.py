@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ntkkit.engine import Engine
+from ntkkit.estimators._large import Entries, Options, choose_solver, solve_on_centres, solve_pcg
 from ntkkit.estimators._validation import check_gram, check_input, check_symmetric, is_precomputed
 from ntkkit.kernels import Kernel
 from ntkkit.linalg import SOLVERS, solve_ridge
@@ -131,15 +132,36 @@ class RidgeMachine(KernelMachine):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **KernelMachine._parameter_constraints,
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "solver": [StrOptions(set(SOLVERS))],
+        "solver": [StrOptions({*SOLVERS, "pcg", "nystrom"})],
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
     }
 
     solver_: str
+    solver_reason_: str
+    n_iter_: int
 
-    def __init__(self, kernel: Any, *, alpha: Any, solver: str, engine: Engine | None) -> None:
+    def __init__(
+        self,
+        kernel: Any,
+        *,
+        alpha: Any,
+        solver: str,
+        n_components: int,
+        tol: float,
+        max_iter: int,
+        random_state: Any,
+        engine: Engine | None,
+    ) -> None:
         self.kernel = kernel
         self.alpha = alpha
         self.solver = solver
+        self.n_components = n_components
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
         self.engine = engine
 
     def _fit_dual(
@@ -153,14 +175,55 @@ class RidgeMachine(KernelMachine):
         time: float = np.inf,
     ) -> None:
         """Solve for the samples `rows`; the others' coefficients are zero."""
+        solver, self.solver_reason_ = self.solver, "as asked"
+        if solver == "auto" and time == np.inf:
+            solver, self.solver_reason_ = choose_solver(
+                len(targets),
+                alpha=self.alpha,
+                itemsize=X.dtype.itemsize,
+                engine=self.engine,
+                rectangles=not is_precomputed(kernel),
+            )
+        if solver in ("pcg", "nystrom"):
+            self._fit_iteratively(solver, kernel, X, targets, rows=rows, weights=weights, time=time)
+            return
         found = solve_ridge(
             self._training_gram(kernel, X, rows),
             targets,
             self.alpha,
-            solver=self.solver,
+            solver=solver,
             sample_weight=weights,
             time=time,
             overwrite=isinstance(kernel, SklearnKernel),  # what a callable returned may be its own
         )
         self._keep(kernel, X, found.dual_coef, rows)
-        self.solver_ = found.solver
+        self.solver_, self.n_iter_ = found.solver, 1
+
+    def _fit_iteratively(
+        self,
+        solver: str,
+        kernel: Any,
+        X: np.ndarray,
+        targets: np.ndarray,
+        *,
+        rows: Any,
+        weights: np.ndarray | None,
+        time: float,
+    ) -> None:
+        if np.ndim(self.alpha) or time < np.inf:
+            raise ValueError(
+                f"solver={solver!r} takes one alpha and no train_time, found alpha={self.alpha!r}, time={time:g}: use "
+                "solver='eigen'."
+            )
+        options = Options(self.n_components, self.tol, self.max_iter, self.random_state)
+        if solver == "pcg":
+            K = self._training_gram(kernel, X, rows)
+            found = solve_pcg(K, targets, self.alpha, weights=weights, options=options)
+            self._keep(kernel, X, found.dual_coef, rows)
+        elif is_precomputed(kernel):
+            raise ValueError("solver='nystrom' evaluates parts of the kernel, which kernel='precomputed' has none of.")
+        else:
+            entries = Entries(self, kernel, X[rows])
+            centres, found = solve_on_centres(entries, targets, self.alpha, weights=weights, options=options)
+            self._keep(kernel, entries.X[centres], found.dual_coef, slice(None))
+        self.solver_, self.n_iter_ = solver, max(found.n_iter, 1)

@@ -31,8 +31,16 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
     class_weight : dict, "balanced" or None, default=None
         Weights > 0 of the classes, which multiply the sample weights; "balanced": inversely as their frequencies. They
         also say which class is likely where the kernel says nothing: f is fitted around the targets' weighted mean.
-    solver : {"auto", "cholesky", "eigen"}, default="auto"
+    solver : {"auto", "cholesky", "eigen", "pcg", "nystrom"}, default="auto"
         As in `NeuralKernelRegressor`.
+    n_components : int, default=2000
+        Centres of solver="nystrom"; rank of the preconditioner of solver="pcg".
+    tol : float, default=1e-6
+        Relative residual at which the iterative solvers stop.
+    max_iter : int, default=1000
+        Bound of their iterations.
+    random_state : int, RandomState instance or None, default=None
+        For the choice of centres and preconditioner; an int for the same result in every call.
     engine : Engine, optional
         Memory budget and progress of evaluating kernels of ntkkit; the default engine otherwise.
 
@@ -44,13 +52,17 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
     kernel_ : kernel, callable or "precomputed"
         What was evaluated.
     X_fit_ : ndarray of shape (n_samples, n_features) or None
-        The training inputs, images as rows; None with kernel="precomputed".
+        The training inputs, images as rows; with solver="nystrom" the centres; None with kernel="precomputed".
     intercept_ : float or ndarray of shape (n_classes,)
         With class weights, the weighted mean of the targets, which f adds; else 0.
     dual_coef_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
         The coefficients a, one column a class; for two classes one column in all. Zero where the sample weight is.
     solver_ : str
-        The solver that found them: "cholesky" or "eigen".
+        The solver that found them: "cholesky", "eigen", "pcg" or "nystrom".
+    solver_reason_ : str
+        Why that one, with solver="auto".
+    n_iter_ : int
+        Iterations of the solver; 1 for the direct ones.
     n_features_in_ : int
         Columns of X; of images, the numbers in one.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -95,9 +107,22 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
         alpha: float = 0.1,
         class_weight: Any = None,
         solver: str = "auto",
+        n_components: int = 2000,
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        random_state: Any = None,
         engine: Engine | None = None,
     ) -> None:
-        super().__init__(kernel, alpha=alpha, solver=solver, engine=engine)
+        super().__init__(
+            kernel,
+            alpha=alpha,
+            solver=solver,
+            n_components=n_components,
+            tol=tol,
+            max_iter=max_iter,
+            random_state=random_state,
+            engine=engine,
+        )
         self.class_weight = class_weight
 
     def __sklearn_tags__(self) -> Any:

@@ -34,12 +34,15 @@ class NeuralKernelRegressor(MultiOutputMixin, RegressorMixin, RidgeMachine):
     alpha : float or array-like of shape (n_targets,), default=1e-3
         Ridge term in [0, inf), absolute, as in scikit-learn's KernelRidge: entries of K grow with the data, so grids
         should span ``kernel.diag(X).mean() * np.logspace(-8, 1)``. 0 interpolates. One for all targets, or one each.
-    solver : {"auto", "cholesky", "eigen"}, default="auto"
+    solver : {"auto", "cholesky", "eigen", "pcg", "nystrom"}, default="auto"
         How the system is solved, always in float64. "cholesky": one factorisation for all outputs;
         `scipy.linalg.LinAlgError` if K + alpha I is not positive definite to working precision. "eigen": some ten times
         slower; leaves out eigenvalues that are rounding, which gives the minimum-norm solution of a singular system.
-        "auto": Cholesky, and eigen with a warning where that fails; eigen for a finite `train_time` and for several
-        alphas.
+        "pcg": conjugate gradients on the stored Gram matrix, preconditioned by its randomly pivoted Cholesky factor.
+        "nystrom": least squares on `n_components` centres chosen among the samples, for which no Gram matrix is made:
+        an approximation, for 10^5 rows and more. "auto": Cholesky, and eigen with a warning where that fails; eigen for
+        a finite `train_time` and for several alphas; "pcg" and "nystrom" where the samples or the memory ask for it,
+        as `solver_reason_` says.
     train_time : float, default=None
         How long the network trains, in [0, inf); None is to convergence. Gradient flow on half the sum of squared
         errors, plus half alpha times the squared norm of f, gives a(t) = G^-1 (1 - exp(-G t)) y with G = K + alpha I.
@@ -48,6 +51,14 @@ class NeuralKernelRegressor(MultiOutputMixin, RegressorMixin, RidgeMachine):
         Learn the kernel's free hyperparameters (`kernel.bounds`) in fit, by L-BFGS on their logs with gradients through
         the kernel, starting at the given ones; alpha stays. "loo" minimises the squared leave-one-out errors,
         "marginal_likelihood" maximises `log_marginal_likelihood`. About n^3 operations a step.
+    n_components : int, default=2000
+        Centres of solver="nystrom"; rank of the preconditioner of solver="pcg".
+    tol : float, default=1e-6
+        Relative residual at which the iterative solvers stop.
+    max_iter : int, default=1000
+        Bound of their iterations.
+    random_state : int, RandomState instance or None, default=None
+        For the choice of centres and preconditioner; an int for the same result in every call.
     engine : Engine, optional
         Memory budget and progress of evaluating kernels of ntkkit; the default engine otherwise.
 
@@ -58,11 +69,15 @@ class NeuralKernelRegressor(MultiOutputMixin, RegressorMixin, RidgeMachine):
     y_fit_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         The training targets.
     X_fit_ : ndarray of shape (n_samples, n_features) or None
-        The training inputs, images as rows; None with kernel="precomputed".
+        The training inputs, images as rows; with solver="nystrom" the centres; None with kernel="precomputed".
     dual_coef_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         The coefficients a; zero where the sample weight is.
     solver_ : str
-        The solver that found them: "cholesky" or "eigen".
+        The solver that found them: "cholesky", "eigen", "pcg" or "nystrom".
+    solver_reason_ : str
+        Why that one, with solver="auto".
+    n_iter_ : int
+        Iterations of the solver; 1 for the direct ones.
     n_features_in_ : int
         Columns of X; of images, the numbers in one.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -114,9 +129,22 @@ class NeuralKernelRegressor(MultiOutputMixin, RegressorMixin, RidgeMachine):
         solver: str = "auto",
         train_time: float | None = None,
         optimizer: str | None = None,
+        n_components: int = 2000,
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        random_state: Any = None,
         engine: Engine | None = None,
     ) -> None:
-        super().__init__(kernel, alpha=alpha, solver=solver, engine=engine)
+        super().__init__(
+            kernel,
+            alpha=alpha,
+            solver=solver,
+            n_components=n_components,
+            tol=tol,
+            max_iter=max_iter,
+            random_state=random_state,
+            engine=engine,
+        )
         self.train_time = train_time
         self.optimizer = optimizer
 
@@ -254,5 +282,7 @@ class NeuralKernelRegressor(MultiOutputMixin, RegressorMixin, RidgeMachine):
     def _seen(self) -> tuple[np.ndarray, Any, np.ndarray | None]:
         """Training inputs of positive weight, which they are, and their weights."""
         rows, weights = (slice(None), None) if self._weights is None else self._weights
+        if self.solver_ == "nystrom":
+            raise ValueError("A machine on centres (solver='nystrom') has no posterior: use another solver.")
         assert self.X_fit_ is not None  # kernels were checked
         return self.X_fit_[rows], rows, weights
