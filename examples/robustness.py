@@ -1,9 +1,10 @@
-"""The infinitely wide network can be certified where wide finite ones cannot: shirts against ankle boots.
+"""What can be certified about finite networks shrinks as they widen, and does not about their limit.
 
-Finite two-layer ReLU networks are trained on the hinge loss, held to their initial parameters by a quadratic penalty;
-their limit is a support vector machine with the network's tangent kernel. Prints, and draws into robustness.png, how
-far every pixel of a held-out picture may move on average before the certified prediction could change: by interval
-bounds for the networks, which grow with the root of the width, and by `certified_radius` for the machine.
+Finite two-layer ReLU networks learn to tell shirts from ankle boots by the hinge loss, held to their initial parameters
+by a quadratic penalty; their limit is a support vector machine with the network's tangent kernel. Prints, and draws
+into robustness.png, how far all pixels of a held-out picture may move, on average over pictures, with the prediction
+certain to stay: by interval bounds for the networks, which widen with the root of the width, so that narrow networks
+come out best; and by `certified_radius` for the machine.
 """
 
 import jax
@@ -45,11 +46,11 @@ def train(net, X, y, *, width, n_steps, seed=0):
 
 
 def draw(widths, radii, limit, path):
-    figure, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(5, 4), layout="constrained")
     axes.loglog(widths, radii, "o-", label="finite networks, interval bounds")
     axes.axhline(limit, color="C1", label="support vector machine of infinite width")
     axes.set(xlabel="width", ylabel="mean certified radius", title="Shirts against ankle boots")
-    axes.legend(loc="lower left")
+    figure.legend(loc="outside lower center")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
