@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from ntkkit import __version__
+from ntkkit.report.diagnosis import diagnose
 from ntkkit.report.output import check_directory, write_report
 from ntkkit.report.plots import draw_report
 from ntkkit.report.problem import Problem, ReportError, fashion_problem
 from ntkkit.report.run import baseline, compare_models
 from ntkkit.report.table import table_problem
-from ntkkit.report.text import format_table, format_verdict
+from ntkkit.report.text import format_diagnosis, format_table, format_verdict
 
 PROGRAM = "python -m ntkkit"
 NEEDED = ("matplotlib", "pandas")
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"  {baseline(problem)}")
         say("")
         results = compare_models(problem, random_state=options.random_state, say=say)
-        picture = draw_report(results, problem)
+        diagnosis = diagnose(problem, results[0], random_state=options.random_state)
+        picture = draw_report(results, problem, diagnosis)
         written = write_report(options.output, results, problem, picture)
     except ReportError as error:
         print(f"{PROGRAM}: error: {error}", file=sys.stderr)
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted; nothing was written.", file=sys.stderr)
         return 130
-    say(f"\n{format_table(results)}\n\n{format_verdict(results, problem)}")
+    say(f"\n{format_table(results)}\n\n{format_verdict(results, problem)}\n{format_diagnosis(diagnosis, problem)}")
     say(f"\nWritten: {', '.join(map(str, written))} ({time.perf_counter() - start:.0f} s in all)")
     return 0
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
+from ntkkit.report.diagnosis import LEVEL, LEVELS, Diagnosis
+from ntkkit.report.models import NTK_MACHINE
 from ntkkit.report.problem import Problem
 from ntkkit.report.run import Result
 from ntkkit.report.text import format_number, rank
@@ -19,7 +21,7 @@ MOST_PICTURES = 12
 MOST_CLASSES = 16
 
 
-def draw_report(results: list[Result], problem: Problem) -> bytes:
+def draw_report(results: list[Result], problem: Problem, diagnosis: Diagnosis) -> bytes:
     """The report's picture, as a PNG file; matplotlib's global state is left alone."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -27,13 +29,17 @@ def draw_report(results: list[Result], problem: Problem) -> bytes:
 
     images = problem.image_shape is not None
     layout = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12, hspace=0.04, wspace=0.04)
-    figure = Figure(figsize=(11, 8.2 if images else 9.4), dpi=130, layout=layout, facecolor="white")
+    figure = Figure(figsize=(11, 12.2 if images else 13.4), dpi=110, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
     figure.suptitle(f"{problem.title}: an infinitely wide network and its peers", fontsize=15, color=DARK)
-    top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=(1, 1) if images else (1, 1.2)))
+    ratios = (1.1, 1, 1) if images else (1.1, 1, 1.3)
+    top, middle, bottom = np.asarray(figure.subfigures(3, 1, height_ratios=ratios))
     left, right = top.subplots(1, 2)
     _draw_scores(left, results, problem)
     _draw_depths(right, results, problem)
+    left, right = middle.subplots(1, 2)
+    _draw_path(left, diagnosis, problem)
+    _draw_coverage(right, diagnosis, problem)
     if images:
         _draw_wrong_pictures(bottom, results[0], problem)
     elif problem.task == "regression":
@@ -73,6 +79,47 @@ def _draw_depths(axes: Any, results: list[Result], problem: Problem) -> None:
     axes.set_title("Training rows: best setting of each depth", loc="left", color=DARK)
     axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
     _clean(axes, grid="y")
+
+
+def _draw_path(axes: Any, diagnosis: Diagnosis, problem: Problem) -> None:
+    """The leave-one-out error over the ridge term."""
+    best = diagnosis.errors.argmin()
+    axes.semilogx(diagnosis.alphas, diagnosis.errors, "o-", color=BLUE, ms=4, lw=2)
+    axes.plot(diagnosis.alphas[best], diagnosis.errors[best], "o", color=RED, ms=8, label="lowest")
+    axes.axvline(diagnosis.chosen, color=GREY, ls="--", lw=1.4, label="chosen in cross-validation")
+    axes.set_xlabel("alpha")
+    axes.set_ylabel("error rate" if problem.task == "classification" else "root mean squared error")
+    axes.set_title("Training rows: leave-one-out, at the chosen network", loc="left", color=DARK)
+    axes.legend(frameon=False, fontsize=9)
+    _clean(axes, grid="y")
+
+
+def _draw_coverage(axes: Any, diagnosis: Diagnosis, problem: Problem) -> None:
+    """How often the bands hold, against how often they should."""
+    labels = problem.task == "classification"
+    error = np.sqrt(LEVELS * (1 - LEVELS) / len(problem.y_test))
+    axes.fill_between(LEVELS, LEVELS - 2 * error, LEVELS + 2 * error, color=GREY, alpha=0.4, lw=0, label="chance")
+    axes.plot(LEVELS, diagnosis.coverage, "o-", color=BLUE, ms=5, lw=2, label="sets of labels" if labels else "bands")
+    axes.plot(LEVEL, diagnosis.covered, "o", color=RED, ms=8)
+    size = f"{diagnosis.size:.2f} labels a set" if labels else f"half width {format_number(diagnosis.size)}"
+    axes.annotate(
+        f"{diagnosis.covered:.1%} at {LEVEL:.0%}: {size}",
+        (LEVEL, diagnosis.covered),
+        (-10, 10),
+        textcoords="offset points",
+        ha="right",
+        color=RED,
+        fontsize=9,
+    )
+    axes.set_xlabel("how often they should hold the truth")
+    axes.set_ylabel("how often they do, on the test rows")
+    axes.set_title(
+        f"Test rows: how sure the {NTK_MACHINE} is" if labels else "Test rows: the Bayesian network's bands",
+        loc="left",
+        color=DARK,
+    )
+    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    _clean(axes, grid="both")
 
 
 def _draw_wrong_pictures(figure: Any, wide: Result, problem: Problem) -> None:

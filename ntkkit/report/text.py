@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ntkkit.report.diagnosis import LEVEL, Diagnosis
 from ntkkit.report.models import NTK_MACHINE
 from ntkkit.report.problem import Problem
 from ntkkit.report.run import Result
@@ -84,6 +85,28 @@ def format_verdict(results: list[Result], problem: Problem) -> str:
             behind, error = difference(first, result)
             sentence += f"; the {NTK_MACHINE} is {behind:.3f} behind the first (standard error {error:.3f})"
     return sentence + "."
+
+
+def format_diagnosis(diagnosis: Diagnosis, problem: Problem) -> str:
+    """Where the leave-one-out path is lowest, and how often the bands hold."""
+    best = int(diagnosis.errors.argmin())
+    labels = problem.task == "classification"
+    error = f"{diagnosis.errors[best]:.1%} wrong" if labels else f"RMSE {format_number(diagnosis.errors[best])}"
+    path = (
+        f"Leave-one-out over alpha with this network: {error} at best, at "
+        f"alpha={format_number(diagnosis.alphas[best])}; the search chose {format_number(diagnosis.chosen)}."
+    )
+    error_of_share = math.sqrt(LEVEL * (1 - LEVEL) / len(problem.y_test))
+    held = f"{diagnosis.covered:.1%} of the test rows (standard error {error_of_share:.1%})"
+    if labels:
+        return (
+            f"{path}\nSets of labels that should hold the right one {LEVEL:.0%} of the time held it on {held}, "
+            f"with {diagnosis.size:.2f} labels a set on average."
+        )
+    return (
+        f"{path}\nThe {LEVEL:.0%} band of the Bayesian network held {held}; half its width is "
+        f"{format_number(diagnosis.size)} on average."
+    )
 
 
 def difference(first: Result, second: Result) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from matplotlib.image import imread
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from ntkkit.report import run as job
+from ntkkit.report.diagnosis import diagnose
 from ntkkit.report.output import PICTURE, TABLE, as_csv, check_directory, write_report
 from ntkkit.report.plots import draw_report
 from ntkkit.report.problem import ReportError
@@ -66,7 +67,7 @@ def test_ntk_machine_is_what_the_library_computes_by_itself(images):
 def test_picture_of_images(images):
     problem, results, _ = images
     before, pyplot = dict(mpl.rcParams), "matplotlib.pyplot" in sys.modules
-    picture = draw_report(results, problem)
+    picture = draw_report(results, problem, diagnose(problem, results[0], random_state=0))
     assert picture.startswith(b"\x89PNG")
     assert min(imread(io.BytesIO(picture)).shape[:2]) > 500
     assert dict(mpl.rcParams) == before
@@ -76,7 +77,9 @@ def test_picture_of_images(images):
 def test_picture_where_nothing_is_wrong(images):
     problem, results, _ = images
     perfect = dataclasses.replace(results[0], predictions=problem.y_test)
-    assert draw_report([perfect, *results[1:]], problem).startswith(b"\x89PNG")
+    assert draw_report([perfect, *results[1:]], problem, diagnose(problem, results[0], random_state=0)).startswith(
+        b"\x89PNG"
+    )
 
 
 def test_csv_of_results(images):
@@ -105,7 +108,8 @@ def test_job_on_a_table(csv_file, small_grids, target):
         results = compare_models(problem, random_state=0, say=lambda line: None)
     scores = ["R2", "RMSE", "MAE"] if target == "amount" else ["accuracy", "log-loss"]
     assert all(list(result.scores) == scores for result in results)
-    assert draw_report(results, problem).startswith(b"\x89PNG")
+    diagnosis = diagnose(problem, results[0], random_state=0)
+    assert draw_report(results, problem, diagnosis).startswith(b"\x89PNG")
     assert format_verdict(results, problem).endswith(".")
     if target == "amount":
         for result in results:
