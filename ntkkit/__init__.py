@@ -4,6 +4,7 @@ from ntkkit.engine import Engine, gram
 from ntkkit.estimators import (
     NeuralKernelClassifier,
     NeuralKernelClassifierCV,
+    NeuralKernelFeatures,
     NeuralKernelRegressor,
     NeuralKernelRegressorCV,
     NeuralKernelSVC,
@@ -24,6 +25,7 @@ __all__ = [
     "Kernel",
     "NeuralKernelClassifier",
     "NeuralKernelClassifierCV",
+    "NeuralKernelFeatures",
     "NeuralKernelRegressor",
     "NeuralKernelRegressorCV",
     "NeuralKernelSVC",

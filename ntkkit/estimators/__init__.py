@@ -2,6 +2,7 @@
 
 from ntkkit.estimators.certificate import certified_radius
 from ntkkit.estimators.classification import NeuralKernelClassifier
+from ntkkit.estimators.features import NeuralKernelFeatures
 from ntkkit.estimators.regression import NeuralKernelRegressor
 from ntkkit.estimators.ridge_cv import NeuralKernelClassifierCV, NeuralKernelRegressorCV
 from ntkkit.estimators.svc import NeuralKernelSVC
@@ -10,6 +11,7 @@ from ntkkit.estimators.svr import NeuralKernelSVR
 __all__ = [
     "NeuralKernelClassifier",
     "NeuralKernelClassifierCV",
+    "NeuralKernelFeatures",
     "NeuralKernelRegressor",
     "NeuralKernelRegressorCV",
     "NeuralKernelSVC",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import LinAlgError, lapack, solve_triangular
+from scipy.linalg import LinAlgWarning, lapack, solve_triangular
 
 from ntkkit.linalg.symmetric import EPS, Matrix
 
@@ -60,7 +61,7 @@ def pivoted_cholesky(
     Parameters
     ----------
     diagonal : array-like of shape (n,)
-        Diagonal of K, >= 0.
+        Diagonal of K.
     entries : callable
         ``entries(rows, columns)`` returns that part of K, where rows is ``slice(None)`` or an array of indices and
         columns an array of indices. It is called with square blocks of proposals, then with all rows of those that
@@ -83,9 +84,13 @@ def pivoted_cholesky(
     Raises
     ------
     ValueError
-        If the diagonal is not finite and >= 0, the rank below 1, or the method unknown.
-    scipy.linalg.LinAlgError
-        If the pivots show that K is not positive semi-definite to sqrt(error).
+        If the diagonal or entries are not finite or not of the right shape, the rank below 1, or the method unknown.
+
+    Warns
+    -----
+    scipy.linalg.LinAlgWarning
+        If the pivots show that K is not positive semi-definite to sqrt(error). K_SS is, and F is what it says; but
+        F F' is not near K in rows that show it, none of which is chosen.
 
     References
     ----------
@@ -109,9 +114,9 @@ def pivoted_cholesky(
     propose, select = METHODS[method]
     n, rng = len(diagonal), np.random.default_rng(rng)
     rank = min(rank, n)
-    floor = max(4 * (rank + 1) * EPS, 4 * error) * diagonal
+    floor = max(4 * (rank + 1) * EPS, 4 * error) * np.abs(diagonal)
     left = np.where(diagonal > floor, diagonal, 0.0)  # the diagonal of K - F F', zero where that is rounding
-    F, pivots = np.empty((n, rank), order="F"), np.empty(0, dtype=np.intp)
+    F, pivots, lowest = np.empty((n, rank), order="F"), np.empty(0, dtype=np.intp), diagonal.copy()
     while (r := len(pivots)) < rank and left.any():
         proposals = propose(rng, left, rank, rank - r)
         block = _residual(entries, proposals, proposals, F[:, :r])
@@ -122,9 +127,10 @@ def pivoted_cholesky(
             columns = _residual(entries, slice(None), pivots[r:], F[:, :r])
             F[:, r : len(pivots)] = solve_triangular(L, columns.T, lower=True, check_finite=False).T
             left -= np.square(F[:, r : len(pivots)]).sum(axis=1)
-            _check_semidefinite(left, diagonal, error)
+            np.minimum(lowest, left, out=lowest)
             left[left <= floor] = 0.0
             left[pivots[r:]] = 0.0
+    _check_semidefinite(lowest, diagonal, error)
     return PartialCholesky(F if r == rank else F[:, :r].copy(order="F"), pivots, float(left.sum()))
 
 
@@ -178,20 +184,20 @@ def _residual(entries: Callable[[Any, Any], ArrayLike], rows: Any, columns: Indi
 
 def _checked(diagonal: ArrayLike) -> Matrix:
     diagonal = np.asarray(diagonal, dtype=np.float64)
-    if diagonal.ndim != 1 or not np.isfinite(diagonal).all() or (diagonal < 0).any():
-        raise ValueError(
-            f"diagonal must be finite, >= 0 and of shape (n,), found shape {diagonal.shape}, "
-            f"from {np.min(diagonal, initial=np.inf):g} to {np.max(diagonal, initial=-np.inf):g}."
-        )
+    if diagonal.ndim != 1 or not np.isfinite(diagonal).all():
+        raise ValueError(f"diagonal must be finite and of shape (n,), found shape {diagonal.shape}.")
     return diagonal
 
 
-def _check_semidefinite(left: Matrix, diagonal: Matrix, error: float) -> None:
-    """Check that what is left of the diagonal is not negative beyond rounding."""
-    worst = int(np.argmin(left + 100 * error**0.5 * diagonal))
-    if left[worst] < -100 * error**0.5 * diagonal[worst]:
-        raise LinAlgError(
+def _check_semidefinite(lowest: Matrix, diagonal: Matrix, error: float) -> None:
+    """Check that no diagonal entry that was left is negative beyond rounding."""
+    below = lowest + 100 * error**0.5 * np.abs(diagonal)
+    worst = int(np.argmin(below))
+    if below[worst] < 0:
+        warnings.warn(
             "K is not positive semi-definite, or its entries are less accurate than the argument `error`: row "
             f"{worst} has the diagonal entry {diagonal[worst]:.4g}, of which its part in the span of other rows takes "
-            f"{diagonal[worst] - left[worst]:.4g}."
+            f"{diagonal[worst] - lowest[worst]:.4g}.",
+            LinAlgWarning,
+            stacklevel=3,
         )

@@ -65,6 +65,8 @@ class Dense(Layer):
 
     def apply(self, params: dict[str, Array], inputs: Array) -> Array:
         fan_in = inputs.shape[-1]
+        if not self.trainable:
+            params = jax.lax.stop_gradient(params)
         # scaling after the product keeps the hyperparameters differentiable and the parameters untouched
         return (
             jnp.sqrt(self.weight_var / fan_in) * (inputs @ params["weight"]) + jnp.sqrt(self.bias_var) * params["bias"]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from references.matrices import DEFINITE, EPS, SINGULAR, points, rbf, spectrum
-from scipy.linalg import LinAlgError
+from scipy.linalg import LinAlgWarning
 
 from ntkkit.linalg import pivoted_cholesky
 
@@ -134,17 +134,21 @@ def test_any_kernel_matrix_is_approximated_from_below(X, scale, dtype, method, r
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_indefinite_matrices_are_refused(method):
+def test_of_indefinite_matrices_a_definite_part_is_factored(method):
     K = np.eye(9) + 0.1
     K[0, 1] = K[1, 0] = 5
-    with pytest.raises(LinAlgError, match=r"K is not positive semi-definite.* row [01] has"):
-        factored(K, 9, method)
+    K[2, 2] = -1
+    with pytest.warns(LinAlgWarning, match=r"K is not positive semi-definite.* row [012] has"):
+        found = factored(K, 9, method)
+    S = found.pivots
+    assert len(S) == 7
+    assert 2 not in S
+    np.testing.assert_allclose(found.factor[S] @ found.factor.T, K[S], atol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"diagonal": [1.0, -1.0]}, r"diagonal must be finite, >= 0 .* from -1 to 1"),
         ({"diagonal": [1.0, np.nan]}, "diagonal must be finite"),
         ({"diagonal": np.eye(2)}, r"found shape \(2, 2\)"),
         ({"rank": 0}, "rank must be at least 1, found 0"),
