@@ -40,6 +40,12 @@ def test_every_local_link_leads_somewhere():
 
 
 @pytest.mark.slow
+def test_example_gallery(tmp_path):
+    assert 0.8 < load_example("gallery").main(tmp_path / "gallery.png") < 0.97
+    assert (tmp_path / "gallery.png").stat().st_size > 50_000
+
+
+@pytest.mark.slow
 def test_example_learned_kernel():
     assert 0.8 < load_example("learned_kernel").main() < 0.97
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
+from ntkkit.display.style import BLUE, DARK, GREY, RED, clean
 from ntkkit.report.diagnosis import LEVEL, LEVELS, Diagnosis
 from ntkkit.report.models import NTK_MACHINE
 from ntkkit.report.problem import Problem
 from ntkkit.report.run import Result
 from ntkkit.report.text import format_number, rank
 
-BLUE, GREY, DARK, RED = "#1f6fb4", "#b9c0c7", "#333b44", "#c23b22"
 PEER_COLOURS = ("#d9822b", "#3d9970", "#8e5ea2")
 MOST_PICTURES = 12
 # A confusion matrix of more classes cannot be read.
@@ -63,7 +63,7 @@ def _draw_scores(axes: Any, results: list[Result], problem: Problem) -> None:
     axes.set_ylim(-0.6, len(ranked) - 0.3)
     axes.set_xlabel(f"{_score_name(results)} on {len(problem.y_test)} test rows, with standard error")
     axes.set_title("Test rows", loc="left", color=DARK)
-    _clean(axes, grid="x")
+    clean(axes, grid="x")
 
 
 def _draw_depths(axes: Any, results: list[Result], problem: Problem) -> None:
@@ -78,7 +78,7 @@ def _draw_depths(axes: Any, results: list[Result], problem: Problem) -> None:
     axes.set_ylabel(f"cross-validated {_score_name(results)}")
     axes.set_title("Training rows: best setting of each depth", loc="left", color=DARK)
     axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
-    _clean(axes, grid="y")
+    clean(axes, grid="y")
 
 
 def _draw_path(axes: Any, diagnosis: Diagnosis, problem: Problem) -> None:
@@ -91,7 +91,7 @@ def _draw_path(axes: Any, diagnosis: Diagnosis, problem: Problem) -> None:
     axes.set_ylabel("error rate" if problem.task == "classification" else "root mean squared error")
     axes.set_title("Training rows: leave-one-out, at the chosen network", loc="left", color=DARK)
     axes.legend(frameon=False, fontsize=9)
-    _clean(axes, grid="y")
+    clean(axes, grid="y")
 
 
 def _draw_coverage(axes: Any, diagnosis: Diagnosis, problem: Problem) -> None:
@@ -119,7 +119,7 @@ def _draw_coverage(axes: Any, diagnosis: Diagnosis, problem: Problem) -> None:
         color=DARK,
     )
     axes.legend(frameon=False, fontsize=9, loc="lower right")
-    _clean(axes, grid="both")
+    clean(axes, grid="both")
 
 
 def _draw_wrong_pictures(figure: Any, wide: Result, problem: Problem) -> None:
@@ -152,7 +152,7 @@ def _draw_predictions(axes: Any, wide: Result, problem: Problem) -> None:
     axes.set_ylabel(f"{problem.target}, predicted")
     error = format_number(wide.scores["RMSE"])
     axes.set_title(f"{wide.name} on the test rows: root mean squared error {error}", loc="left", color=DARK)
-    _clean(axes, grid="both")
+    clean(axes, grid="both")
 
 
 def _draw_confusion(axes: Any, wide: Result, problem: Problem) -> None:
@@ -184,9 +184,3 @@ def _score_name(results: list[Result]) -> str:
 def _shortened(label: Any) -> str:
     text = str(label)
     return text if len(text) <= 14 else f"{text[:7]}…{text[-6:]}"
-
-
-def _clean(axes: Any, *, grid: Any) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis=grid, color="#e6e9ec", lw=0.8)
-    axes.set_axisbelow(True)

@@ -1,0 +1,54 @@
+"""What every Display does alike: axes, matplotlib when it is missing, estimators that are not fitted."""
+
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.gaussian_process.kernels import RBF
+from sklearn.model_selection import GridSearchCV
+
+from ntkkit import NeuralKernelClassifier, NeuralKernelRegressor, NeuralKernelRegressorCV
+from ntkkit.display import KernelMatrixDisplay, PredictionBandDisplay, RidgePathDisplay, SearchSurfaceDisplay
+
+X, Y = np.random.default_rng(0).standard_normal((12, 2)), np.repeat([0, 1], 6)
+SEARCH = GridSearchCV(NeuralKernelRegressor(RBF()), {"alpha": [0.1, 1.0]}, cv=2)
+
+MAKE = {
+    "matrix": lambda **at: KernelMatrixDisplay.from_kernel(RBF(), X, Y, **at),
+    "path": lambda **at: RidgePathDisplay.from_estimator(NeuralKernelRegressorCV(RBF()).fit(X, Y), **at),
+    "surface": lambda **at: SearchSurfaceDisplay.from_estimator(SEARCH.fit(X, Y), **at),
+    "band": lambda **at: PredictionBandDisplay.from_predictions(Y, X[:, 0], y_std=abs(X[:, 1]), **at),
+}
+FROM_ESTIMATOR = {
+    "matrix": lambda: KernelMatrixDisplay.from_estimator(NeuralKernelClassifier(), X, Y),
+    "path": lambda: RidgePathDisplay.from_estimator(NeuralKernelRegressorCV()),
+    "surface": lambda: SearchSurfaceDisplay.from_estimator(GridSearchCV(NeuralKernelRegressor(), {"alpha": [1]})),
+    "band": lambda: PredictionBandDisplay.from_estimator(NeuralKernelRegressor(), X, Y),
+}
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_draws_on_new_or_on_given_axes_and_again(name):
+    display = MAKE[name]()
+    assert display.ax_.figure is display.figure_
+    figure, axes = plt.subplots(1, 2)
+    assert MAKE[name](ax=axes[1]).figure_ is figure
+    assert display.plot(axes[0]) is display
+    assert display.figure_ is figure
+    assert display.ax_.get_title(loc="left")
+    figure.canvas.draw()
+
+
+@pytest.mark.parametrize("make", [*MAKE.values(), *FROM_ESTIMATOR.values()])
+def test_says_that_matplotlib_is_missing(make, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"Display\.\w+ requires matplotlib"):
+        make()
+
+
+@pytest.mark.parametrize("name", FROM_ESTIMATOR)
+def test_asks_for_a_fitted_estimator(name):
+    with pytest.raises(NotFittedError):
+        FROM_ESTIMATOR[name]()
