@@ -30,9 +30,9 @@ def draw_kernel(ax):
 
 def draw_search(ax):
     X, y = (part[:300] for part in split_concrete()[::2])
-    grid = {"kernel__network__depth": [1, 2, 3, 4], "alpha": np.logspace(-3, 2, 6)}
-    search = GridSearchCV(NeuralKernelRegressor(NTK(FullyConnected())), grid, cv=3, scoring="r2").fit(X, y)
-    SearchSurfaceDisplay.from_estimator(search, params=("alpha", "kernel__network__depth"), ax=ax)
+    grid = {"kernel__network__bias_var": [0.01, 0.1, 1.0, 10.0], "alpha": np.logspace(-3, 2, 6)}
+    search = GridSearchCV(NeuralKernelRegressor(NTK(FullyConnected(depth=2))), grid, cv=3, scoring="r2").fit(X, y)
+    SearchSurfaceDisplay.from_estimator(search, params=("alpha", "kernel__network__bias_var"), ax=ax)
 
 
 def draw_regression(path, truth):

@@ -116,6 +116,11 @@ def test_refuses_other_parameters(search, params, message):
         SearchSurfaceDisplay.from_estimator(search, params=params)
 
 
+def test_a_search_without_refit():
+    search = GridSearchCV(SVC(), {"C": [0.1, 1]}, cv=3, refit=False).fit(*load_iris(return_X_y=True))
+    assert_array_equal(SearchSurfaceDisplay.from_estimator(search).mean_scores, search.cv_results_["mean_test_score"])
+
+
 def test_refuses_what_is_no_search_and_searches_without_scores():
     X, y = load_iris(return_X_y=True)
     with pytest.raises(TypeError, match="must be a search such as GridSearchCV"):
