@@ -85,7 +85,7 @@ class NeuralKernelRegressorCV(MultiOutputMixin, RegressorMixin, _RidgeMachineCV)
         As in `NeuralKernelRegressor`.
     alphas : array-like of shape (n_alphas,), optional
         Ridge terms in [0, inf), absolute, to choose from. None: the mean of the kernel's diagonal times
-        ``np.logspace(-8, 1, 19)``.
+        ``np.logspace(-8, 1, 19)``, as far as that is above the rounding of K (float32: from about 1e-5 on).
     criterion : {"loo", "gcv"}, default="loo"
         What is minimised: the mean squared leave-one-out error, or generalised cross-validation, which replaces the
         diagonal of G^-1 by its mean.
@@ -190,7 +190,7 @@ class NeuralKernelClassifierCV(ClassifierMixin, _RidgeMachineCV):
         As in `NeuralKernelRegressor`.
     alphas : array-like of shape (n_alphas,), optional
         Ridge terms in [0, inf), absolute, to choose from. None: the mean of the kernel's diagonal times
-        ``np.logspace(-8, 1, 19)``.
+        ``np.logspace(-8, 1, 19)``, as far as that is above the rounding of K (float32: from about 1e-5 on).
     criterion : {"loo", "gcv", "error_rate"}, default="loo"
         What is minimised: the mean squared leave-one-out error of the targets +1 and -1, generalised cross-validation,
         or the share of samples that the leave-one-out predictions label wrongly (of equal shares, the lesser mean
@@ -312,10 +312,11 @@ def _find_copies(kernel: Any, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_alphas(alphas: Any, K: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """Ridge terms, by default relative to the mean of the diagonal."""
+    """Ridge terms, by default relative to the mean of the diagonal; below the rounding of K errors are meaningless."""
     if alphas is None:
         mean = float(np.average(K.diagonal().astype(np.float64), weights=weights))
-        return RELATIVE_ALPHAS * (mean if mean > 0 else 1.0)
+        rounding = np.sqrt(len(K)) * np.finfo(K.dtype if K.dtype.kind == "f" else np.float64).eps
+        return RELATIVE_ALPHAS[RELATIVE_ALPHAS > rounding] * (mean if mean > 0 else 1.0)
     found = np.asarray(alphas, dtype=np.float64)
     if found.ndim != 1 or found.size == 0 or not np.isfinite(found).all() or (found < 0).any():
         raise ValueError(f"alphas must be one or more finite numbers >= 0, found {alphas!r}.")

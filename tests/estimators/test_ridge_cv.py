@@ -81,6 +81,14 @@ def test_default_ridge_terms_scale_with_the_kernel(regression):
     np.testing.assert_allclose(small.alphas_[[0, -1]], [1e-8 * diagonal, 10 * diagonal])
 
 
+def test_default_ridge_terms_are_above_the_rounding_of_the_kernel(regression):
+    X, y, _ = regression
+    model = NeuralKernelRegressorCV(KERNEL).fit(X.astype(np.float32), y)
+    assert 1e-7 < model.alphas_[0] / KERNEL.diag(X).mean() < 1e-5
+    exact = NeuralKernelRegressorCV(KERNEL, alphas=model.alphas_).fit(X, y)
+    np.testing.assert_allclose(model.cv_errors_, exact.cv_errors_, rtol=2e-2)
+
+
 def test_samples_of_weight_zero_are_left_out(regression):
     X, y, X_test = regression
     weights = np.r_[np.zeros(5), np.ones(20)]
