@@ -4,7 +4,8 @@ n rows of d features, 5 hidden layers. neural-tangents runs jitted, on blocks of
 same run (whole matrix, as it has no triangle), its blocks copied into one numpy array. Compile time is measured apart.
 
     python benchmarks/fully_connected.py            # the claim: n = 4000
-    python benchmarks/fully_connected.py --n 1000   # quicker
+    python benchmarks/fully_connected.py --activation erf     # or gelu
+    python benchmarks/fully_connected.py --activation tanh --n 1000 --blocks 100 250   # by quadrature, on both sides
 """
 
 import argparse
@@ -21,12 +22,18 @@ from ntkkit.engine.tiles import kernel_tile
 from ntkkit.interop.neural_tangents import import_neural_tangents
 
 DEPTH, WEIGHT_VAR, BIAS_VAR = 5, 2.0, 0.1
+QUADRATURE_DEGREE = 20  # of neural-tangents, squared nodes a pair: its documented default is 25
 
 
 def stax_gram(activation):
     """A function (X, block) -> Gram matrix in host memory, by neural-tangents."""
     stax = import_neural_tangents().stax
-    phi = {"relu": stax.Relu, "erf": stax.Erf}[activation]
+    phi = {
+        "relu": stax.Relu,
+        "erf": stax.Erf,
+        "gelu": stax.Gelu,
+        "tanh": lambda: stax.ElementwiseNumerical(jnp.tanh, deg=QUADRATURE_DEGREE),
+    }[activation]
     dense = {"W_std": np.sqrt(WEIGHT_VAR), "b_std": np.sqrt(BIAS_VAR)}
     hidden = [layer for _ in range(DEPTH) for layer in (stax.Dense(1, **dense), phi())]
     kernel_fn = jax.jit(stax.serial(*hidden, stax.Dense(1, **dense))[2], static_argnames="get")
@@ -84,12 +91,12 @@ def seconds(function):
     return time.perf_counter() - start
 
 
-def hostile_error(gram):
+def hostile_error(gram, kernel):
     """Worst error, relative to sqrt(K_ii K_jj), on rows with near duplicates, and the least eigenvalue of the Gram."""
     rng = np.random.default_rng(1)
     rows = rng.standard_normal((400, 100))
     X = np.concatenate([rows, rows[:100] * (1 + 1e-4 * rng.standard_normal((100, 100)))]).astype(np.float32)
-    exact = NTK(FullyConnected(DEPTH))(X.astype(float))  # right to 1e-11: tests/networks/test_accuracy.py, 50 digits
+    exact = kernel(X.astype(float))  # tests/networks/test_accuracy.py: right to 1e-11, of 50 digits
     found = gram(X).astype(float)
     roots = np.sqrt(exact.diagonal())
     relative = np.abs(found - exact) / np.outer(roots, roots)
@@ -103,7 +110,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=4000)
     parser.add_argument("--d", type=int, default=100)
-    parser.add_argument("--activation", default="relu", choices=["relu", "erf"])
+    parser.add_argument("--activation", default="relu", choices=["relu", "erf", "gelu", "tanh"])
     parser.add_argument("--blocks", type=int, nargs="+", default=[500, 1000, 2000, 4000])
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
@@ -139,11 +146,10 @@ def main():
             "ns an element a layer": float(np.median(fast)) / cells * 1e9,
             "ns a multiply-add, this machine": multiply_add_ns(dtype),
         }
-    if options.activation == "relu":
-        results["float32 on near duplicates"] = {
-            "ntkkit": hostile_error(kernel),
-            "neural-tangents": hostile_error(lambda X: theirs(X, len(X))),
-        }
+    results["float32 on near duplicates"] = {
+        "ntkkit": hostile_error(kernel, kernel),
+        "neural-tangents": hostile_error(lambda X: theirs(X, options.blocks[0]), kernel),
+    }
     report(f"fully_connected_{options.activation}", results)
 
 

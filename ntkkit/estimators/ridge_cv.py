@@ -316,7 +316,7 @@ def _check_alphas(alphas: Any, K: np.ndarray, weights: np.ndarray | None) -> np.
     if alphas is None:
         mean = float(np.average(K.diagonal().astype(np.float64), weights=weights))
         rounding = np.sqrt(len(K)) * np.finfo(K.dtype if K.dtype.kind == "f" else np.float64).eps
-        return RELATIVE_ALPHAS[RELATIVE_ALPHAS > rounding] * (mean if mean > 0 else 1.0)
+        return RELATIVE_ALPHAS[rounding < RELATIVE_ALPHAS] * (mean if mean > 0 else 1.0)
     found = np.asarray(alphas, dtype=np.float64)
     if found.ndim != 1 or found.size == 0 or not np.isfinite(found).all() or (found < 0).any():
         raise ValueError(f"alphas must be one or more finite numbers >= 0, found {alphas!r}.")

@@ -6,11 +6,12 @@ import functools
 import math
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ntkkit.networks.state import safe_sqrt
+from ntkkit.networks.state import safe_ratio, safe_sqrt
 
 # Degrees of the fits on [0, 1] by dtype; their relative errors are 5e-10 and 1e-15.
 _DEGREES = {np.dtype(np.float32): 9, np.dtype(np.float64): 19}
@@ -34,6 +35,26 @@ def angle(delta: Array, anti: Array) -> tuple[Array, Array, Array]:
     return jnp.where(acute, small, np.pi - small), jnp.where(acute, np.pi - small, small), gap
 
 
+@jax.custom_jvp
+def polar_angle(y: Array, x: Array) -> Array:
+    """The angle of the point (x, y) for y >= 0, in [0, pi]: arctan2, which XLA evaluates slowly on a CPU.
+
+    Right to 2e-7 relative to itself in float32, to 4e-15 in float64; 0 at the origin. The derivative there is 0.
+    """
+    width = jnp.abs(x)
+    steep = y > width
+    slope = safe_ratio(jnp.where(steep, width, y), jnp.where(steep, y, width))
+    angle = slope * _horner(_fit(_arctan_ratio, slope.dtype), slope * slope)
+    angle = jnp.where(steep, np.pi / 2 - angle, angle)
+    return jnp.where(x < 0, np.pi - angle, angle)
+
+
+@polar_angle.defjvp
+def _polar_angle_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    (y, x), (dy, dx) = primals, tangents
+    return polar_angle(y, x), safe_ratio(x * dy - y * dx, x * x + y * y)
+
+
 def _horner(coefficients: tuple[float, ...], x: Array) -> Array:
     value = jnp.full_like(x, coefficients[-1])
     for coefficient in coefficients[-2::-1]:
@@ -50,6 +71,12 @@ def _fit(function: Callable[[np.ndarray], np.ndarray], dtype: np.dtype) -> tuple
 
 def _arccos_ratio(x: np.ndarray) -> np.ndarray:
     return 2 * np.arcsin(np.sqrt(x / 2)) / np.sqrt(x)
+
+
+def _arctan_ratio(x: np.ndarray) -> np.ndarray:
+    """arctan(sqrt x) / sqrt x."""
+    root = np.sqrt(x)
+    return np.arctan(root) / root
 
 
 def _gap_ratio(x: np.ndarray) -> np.ndarray:
