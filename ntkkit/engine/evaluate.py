@@ -303,6 +303,7 @@ def _checked(kernel: Kernel, X: Any, Y: Any = None) -> tuple[np.ndarray, np.ndar
     same = Y is None or Y is X
     X = kernel.check_inputs(X, name="X")
     if same:
+        kernel.examine(X)
         return X, None
     Y = kernel.check_inputs(Y, name="Y")
     if Y.shape[1:] != X.shape[1:]:
@@ -310,6 +311,7 @@ def _checked(kernel: Kernel, X: Any, Y: Any = None) -> tuple[np.ndarray, np.ndar
             f"Y must have as many features as X: found Y with {Y.shape[1]} and X with {X.shape[1]}; "
             "pass rows with the same columns."
         )
+    kernel.examine(X, Y)
     return X, Y
 
 

@@ -93,6 +93,15 @@ class Kernel(Value, SklearnKernel):
         """X as an array of rows that `tile` takes, or an error that names the argument and what was found."""
         return check_inputs(X, kind=self.input_kind, input_shape=self.input_shape, name=name)
 
+    def examine(self, X: np.ndarray, Y: np.ndarray | None = None) -> None:
+        """Warn if checked inputs (Y=None: X with itself) make the kernel less exact than it is elsewhere.
+
+        The engine calls this once before it evaluates; kernels of kernels pass it on.
+        """
+        for _, child in self._children():
+            if isinstance(child, Kernel):
+                child.examine(X, Y)
+
     def is_stationary(self) -> bool:
         return False
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from jax import Array
 
 from ntkkit.kernels.base import Kernel, check_bounds
+from ntkkit.kernels.inputs import result_dtype
 from ntkkit.networks.network import Network
+from ntkkit.networks.quadrature import warn_of_quadrature
 
 
 class _LimitKernel(Kernel):
@@ -28,6 +31,10 @@ class _LimitKernel(Kernel):
     @property
     def input_shape(self) -> tuple[int, ...] | None:
         return self.network.input_shape
+
+    def examine(self, X: np.ndarray, Y: np.ndarray | None = None) -> None:
+        arrays = [X] if Y is None else [X, Y]
+        warn_of_quadrature(self.network, arrays, result_dtype(*arrays))
 
 
 class NTK(_LimitKernel):

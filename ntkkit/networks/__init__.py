@@ -9,7 +9,7 @@ from ntkkit.networks.gelu import Gelu
 from ntkkit.networks.layer import Layer
 from ntkkit.networks.network import Network, Serial
 from ntkkit.networks.normalisation import LayerNorm
-from ntkkit.networks.quadrature import Quadrature
+from ntkkit.networks.quadrature import Quadrature, QuadratureWarning
 from ntkkit.networks.rectified_powers import RectifiedMonomial
 from ntkkit.networks.rectifiers import ABRelu, Abs, LeakyRelu, Relu
 from ntkkit.networks.series import Hermite, Monomial, Polynomial
@@ -38,6 +38,7 @@ __all__ = [
     "Polynomial",
     "ProductOf",
     "Quadrature",
+    "QuadratureWarning",
     "Rbf",
     "RectifiedMonomial",
     "Relu",

@@ -25,6 +25,11 @@ class Activation(Layer):
 
         nngp <- E[phi(u) phi(v)],    ntk <- ntk E[phi'(u) phi'(v)].
 
+    Subclasses say how right they are in float32, on rows that differ in size by up to 1e6, with and without biases. Of
+    gradients by the log of a hyperparameter h, the error is that of the values times the growth of the kernel: at most
+    1e-6 sqrt(K_ii K_jj) max(1, max_i d log K_ii / d log h). A layer in float64 is right to 1e-14, and for pairs at a
+    relative distance of 1e-4, where phi has a kink, to 1e-12. `Quadrature` has limits of its own.
+
     Where phi has no derivative to speak of (`Sign`, `Step`), `has_ntk` is False and the last of the dual is None: a
     network with trained parameters before it has an NNGP but no NTK.
     """

@@ -61,6 +61,21 @@ class _Branches(Layer):
         return functools.reduce(self.merge, (part.propagate(state) for part in self.parts))
 
 
+class _Listed(_Branches):
+    """Branches in a list."""
+
+    branches: Sequence[Layer]
+
+    def __init__(self, branches: Sequence[Layer]) -> None:
+        if not isinstance(branches, (list, tuple)) or not branches or not all(isinstance(x, Layer) for x in branches):
+            raise TypeError(f"branches must be a non-empty list of layers, found {branches!r}.")
+        self.__dict__.update(branches=list(branches))
+
+    @property
+    def parts(self) -> tuple[Layer, ...]:
+        return tuple(self.branches)
+
+
 class _Sum(_Branches):
     """The sum of the branches' outputs: covariances add, NTKs add.
 
@@ -90,11 +105,11 @@ class _Sum(_Branches):
         return State(var1, var2, delta, anti, sum(ntks[1:], ntks[0]) if ntks else None)
 
 
-class SumOf(_Sum):
+class SumOf(_Listed, _Sum):
     """The sum of branches that share an input, with independent weights: nngp and ntk are the sums of the branches'.
 
-    Each branch but one should end with zero-mean random weights (a Dense), so that outputs of different branches are
-    uncorrelated.
+    Outputs of different branches must be uncorrelated: each branch but one ends with a Dense, whose outputs have mean
+    0. Independence alone is not enough, since products of means would be missing.
 
     Parameters
     ----------
@@ -114,15 +129,6 @@ class SumOf(_Sum):
     >>> NNGP(network)([[1.0]])
     array([[3.]])
     """
-
-    branches: Sequence[Layer]
-
-    def __init__(self, branches: Sequence[Layer]) -> None:
-        self.__dict__.update(branches=_check_branches(branches))
-
-    @property
-    def parts(self) -> tuple[Layer, ...]:
-        return tuple(self.branches)
 
 
 class Residual(_Sum):
@@ -161,15 +167,16 @@ class Residual(_Sum):
         return Identity(), self.body
 
 
-class ProductOf(_Branches):
+class ProductOf(_Listed):
     """The elementwise product of branches that share an input, with independent weights.
 
-    For branches a and b whose outputs have mean 0 (each ends with a Dense),
+    For branches a and b,
 
         nngp = nngp_a nngp_b,    ntk = ntk_a nngp_b + nngp_a ntk_b,    1 - delta = (1 - delta_a)(1 - delta_b).
 
-    Outputs of other means (a skip, x (1 + body)) are not described by this. Products of Gaussians are not Gaussian:
-    let a Dense follow before the next activation.
+    A unit of one branch must be independent of the same unit of another: every branch but one has a Dense of its own,
+    at its end or before an activation. Means may be anything, and one branch may be the input itself (a gate). Products
+    of Gaussians are not Gaussian: let a Dense follow before the next activation.
 
     Parameters
     ----------
@@ -184,15 +191,6 @@ class ProductOf(_Branches):
     >>> NTK(network)([[1.0]])  # 2 x 3 + 2 x 3, and 6 of the readout
     array([[18.]])
     """
-
-    branches: Sequence[Layer]
-
-    def __init__(self, branches: Sequence[Layer]) -> None:
-        self.__dict__.update(branches=_check_branches(branches))
-
-    @property
-    def parts(self) -> tuple[Layer, ...]:
-        return tuple(self.branches)
 
     def merge_outputs(self, first: Array, second: Array) -> Array:
         return first * second
@@ -218,9 +216,3 @@ class ProductOf(_Branches):
             None if anti is None else jnp.where(proper, anti, 2),
             sum(ntks[1:], ntks[0]) if ntks else None,
         )
-
-
-def _check_branches(branches: Any) -> list[Layer]:
-    if not isinstance(branches, (list, tuple)) or not branches or not all(isinstance(x, Layer) for x in branches):
-        raise TypeError(f"branches must be a non-empty list of layers, found {branches!r}.")
-    return list(branches)

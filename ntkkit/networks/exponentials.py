@@ -120,10 +120,11 @@ class Gaussian(Activation):
         anti = 2 - state.delta if state.anti is None else state.anti
         turned = 4 * q1 * q2 * state.delta * anti
         base = 1 + 2 * (q1 + q2)
-        excess = (2 * (q1 - q2)) ** 2 + turned * (2 * base + turned)
-        delta = -jnp.expm1(-jnp.log1p(excess / ((1 + 4 * q1) * (1 + 4 * q2))) / 4)
-        root = jnp.sqrt(base + turned)
-        return delta, None, 4 * state.covariance / root**3
+        inverse1, inverse2 = 1 / (1 + 4 * q1), 1 / (1 + 4 * q2)  # by factors: squares of large variances overflow
+        excess = (2 * (q1 - q2)) ** 2 * inverse1 * inverse2 + (turned * inverse1) * ((2 * base + turned) * inverse2)
+        delta = -jnp.expm1(-jnp.log1p(excess) / 4)
+        determinant = base + turned
+        return delta, None, 4 * (state.covariance / jnp.sqrt(determinant)) / determinant
 
 
 register("exp", Exp(), jnp.exp)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +14,22 @@ import numpy as np
 from jax import Array
 
 from ntkkit.networks.activations import register
+from ntkkit.networks.layer import Layer
+from ntkkit.networks.network import Network
 from ntkkit.networks.series import Coefficients, Series, product
-from ntkkit.networks.state import safe_sqrt
+from ntkkit.networks.state import State, safe_ratio, safe_sqrt
 
 # Gauss-Legendre nodes on (0, REACH] standard deviations, and as many below 0, so that kinks at 0 do no harm.
 _NODES = 200
 _REACH = 12.5
 # Even powers and as many odd ones, by dtype.
 _TERMS = {np.dtype(np.float32): 64, np.dtype(np.float64): 128}
+# The error from which a kernel warns, by dtype: just above that of tanh at variance 4.
+_TOLERATED = {np.dtype(np.float32): 1.2e-7, np.dtype(np.float64): 1.2e-10}
+
+
+class QuadratureWarning(UserWarning):
+    """A `Quadrature` meets variances at which its duals are not right to 1e-10 (of float32 results: to 1e-7)."""
 
 
 class Quadrature(Series):
@@ -27,8 +38,8 @@ class Quadrature(Series):
     The Hermite coefficients are integrals by 2 x 200 Gauss-Legendre nodes, right to 1e-13 for functions that are
     smooth on both sides of 0 and variances up to 100. There are 256 powers of the correlation in float64, 128 in
     float32, and what is left of E[phi^2] stands at the next one, so that the diagonal is exact whatever the function.
-    For the other pairs that remainder bounds the error, as `remainder` tells: it is small for smooth functions of
-    moderate variances, and large for functions with kinks or, at large variances, with bends.
+    The error of the other pairs, which `error` estimates, is small for smooth functions of moderate variances, and
+    large for functions with kinks or, at large variances, with bends.
 
     Largest errors in float64 of E[phi phi] / E[phi^2] and of E[phi' phi'] / E[phi'^2], at variances q:
 
@@ -42,9 +53,13 @@ class Quadrature(Series):
     selu      2e-6, 4e-3      2e-6, 4e-3      4e-6, 4e-3      4e-6, 5e-3
     ========  ==============  ==============  ==============  ==============
 
-    float32 adds 3e-7, and 1e-6 for tanh at q = 4. With rows of all sizes (q from 1e-6 to 1e6), the worst errors of
-    NNGP and NTK are 5e-4 and 3e-2 for tanh, 5e-7 and 2e-5 for silu. Prefer `LeakyRelu` and its like, in closed form,
-    to functions that have a kink.
+    At variances of 1e6 tanh is right to 2e-2 in the NNGP and not at all in the NTK of close pairs, silu to 5e-6 and
+    7e-3. In float32, up to variances of 4, tanh, silu and softplus are right to 1e-6 of sqrt(K_ii K_jj); elu is so
+    in the NNGP, and to 1e-4 in the NTK, since phi' has a kink.
+
+    Kernels warn (`QuadratureWarning`) where the error at the largest variance that their inputs make is above 1e-10 for
+    float64 results and 1e-7 for float32 ones: tanh from variances of 4, silu from 16, elu always. Prefer `LeakyRelu`
+    and its like, in closed form, to functions that have a kink.
 
     Parameters
     ----------
@@ -68,7 +83,7 @@ class Quadrature(Series):
     >>> from ntkkit.networks import Quadrature, resolve_activation
     >>> resolve_activation(jax.nn.silu)
     Quadrature(function=silu)
-    >>> Quadrature(jax.nn.silu).remainder(1.0) < 1e-12
+    >>> Quadrature(jax.nn.silu).error(1.0) < 1e-12
     True
     """
 
@@ -88,8 +103,12 @@ class Quadrature(Series):
     def __call__(self, z: Array) -> Array:
         return self.function(z)
 
-    def remainder(self, q: float) -> float:
-        """How right the duals are in float64 at variance q: the part of E[phi^2] or of E[phi'^2] that is not expanded.
+    def error(self, q: float) -> float:
+        """How right the duals are in float64 at variance q: their largest errors, over correlations, to within 20%.
+
+        What is left of E[phi^2] stands at power n, the first that is not expanded; with the part r of E[phi^2], at
+        powers that lie m further in the mean, the error is at most r max_c (c^n - c^(n + m)), by convexity. The last
+        coefficients tell m. Of E[phi' phi'] likewise, whose error is the larger.
 
         Parameters
         ----------
@@ -99,11 +118,25 @@ class Quadrature(Series):
         Returns
         -------
         float
-            A bound on the error of E[phi phi] / E[phi^2] and of E[phi' phi'] / E[phi'^2].
+            The error of E[phi phi] / E[phi^2] and of E[phi' phi'] / E[phi'^2]; 1e-13 of the integrals comes on top.
         """
         with jax.enable_x64(True), jax.ensure_compile_time_eval():
-            expansions = self.expand(jnp.sqrt(jnp.float64(q)), np.dtype(np.float64))
-            return float(max((e.even[-1] ** 2 + e.odd[-1] ** 2) / e.total for e in expansions))
+            return float(self._error(jnp.float64(q), np.dtype(np.float64)))
+
+    def _error(self, q: Array, dtype: np.dtype) -> Array:
+        errors = []
+        for coefficients in self.expand(jnp.sqrt(q), dtype):
+            last, rest = (coefficients.even[i] ** 2 + coefficients.odd[i] ** 2 for i in (-2, -1))
+            further = rest / (_TERMS[dtype] * last + np.finfo(float).tiny)  # m / n, of a geometric series
+            bend = jnp.log1p(further) / jnp.where(further > 0, further, 1)
+            errors.append(safe_ratio(rest, coefficients.total) * further / (1 + further) * jnp.exp(-bend))
+        return jnp.max(jnp.stack(errors))
+
+    def propagate(self, state: State) -> State:
+        met = _MET.get()
+        if met is not None:
+            met.append((self, jnp.max(state.var1)))
+        return super().propagate(state)
 
     def expand(self, root: Array, dtype: np.dtype) -> tuple[Coefficients, Coefficients]:
         nodes, weights, hermite = _rule(_TERMS[np.dtype(dtype)])
@@ -120,6 +153,66 @@ def _projected(right: Array, left: Array, weights: np.ndarray, hermite: np.ndarr
         rest = product(weights[None], values**2) - jnp.sum(terms**2, axis=0)
         found.append(jnp.concatenate([terms, safe_sqrt(rest)]))
     return Coefficients(*found)
+
+
+# Every Quadrature that a state goes through and the largest variance there, while somebody asks.
+_MET: ContextVar[list[tuple[Quadrature, Array]] | None] = ContextVar("_MET", default=None)
+
+
+def warn_of_quadrature(network: Network, arrays: list[np.ndarray], dtype: np.dtype) -> None:
+    """Warn if a `Quadrature` of the network is poor at the variances of the largest or smallest of these inputs."""
+    leaves, structure = jax.tree.flatten(network)
+    probe = _probe(structure, arrays[0].shape[1:], dtype)
+    if probe is None:
+        return
+    activations, measure = probe
+    rows = _extremes(np.concatenate([_extremes(array) for array in arrays])).astype(float)
+    with jax.enable_x64(True):
+        found = [tuple(map(float, pair)) for pair in measure([float(leaf) for leaf in leaves], rows)]
+    error, variance, activation = max(
+        (error, variance, repr(activation)) for (variance, error), activation in zip(found, activations, strict=True)
+    )
+    if error > _TOLERATED[dtype]:
+        warnings.warn(
+            f"{activation} meets variances up to {variance:.2g}, where its duals are right to {error:.0e} of "
+            f"their largest values only ({_TOLERATED[dtype]:.0e} is usual): scale X down, lower weight_var, or take an "
+            "activation in closed form, such as 'erf' for tanh, 'gelu' for silu, LeakyRelu for functions with a kink.",
+            QuadratureWarning,
+            stacklevel=6,  # whoever called the kernel
+        )
+
+
+@functools.lru_cache(maxsize=256)
+def _probe(structure: Any, shape: tuple[int, ...], dtype: np.dtype) -> tuple[list[Quadrature], Any] | None:
+    """The Quadratures in a network, and a compiled (leaves, two inputs) -> [(variance, error)]; None without any."""
+    if not _has_quadrature(jax.tree.unflatten(structure, [0.0] * structure.num_leaves)):
+        return None
+    activations: list[Quadrature] = []
+
+    def measure(leaves: list[float], rows: Array) -> list[tuple[Array, Array]]:
+        met: list[tuple[Quadrature, Array]] = []
+        token = _MET.set(met)
+        try:
+            jax.tree.unflatten(structure, leaves).limits_diag(rows)
+        finally:
+            _MET.reset(token)
+        activations[:] = [activation for activation, _ in met]
+        return [(variance, activation._error(variance, dtype)) for activation, variance in met]
+
+    with jax.enable_x64(True):
+        arguments = [0.0] * structure.num_leaves, jax.ShapeDtypeStruct((2, *shape), np.float64)
+        return activations, jax.jit(measure).lower(*arguments).compile()
+
+
+def _has_quadrature(layer: Layer) -> bool:
+    inside = [*getattr(layer, "sequence", ()), *getattr(layer, "parts", ())]
+    return isinstance(layer, Quadrature) or any(map(_has_quadrature, inside))
+
+
+def _extremes(rows: np.ndarray) -> np.ndarray:
+    """The rows of the smallest and of the largest norm."""
+    norms = np.linalg.norm(rows.reshape(len(rows), -1), axis=1)
+    return rows[[norms.argmin(), norms.argmax()]]
 
 
 @functools.lru_cache

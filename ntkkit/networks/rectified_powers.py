@@ -56,14 +56,14 @@ class RectifiedMonomial(Activation):
         return jnp.maximum(z, 0) ** self.degree
 
     def variance(self, q: Array) -> Array:
-        return _moments(self.degree).sum() / 2 * q**self.degree
+        return float(_moments(self.degree).sum()) / 2 * q**self.degree
 
     def dual(self, state: State) -> Dual:
         n, anti = self.degree, 2 - state.delta if state.anti is None else state.anti
         acute = state.delta <= anti
         near = jnp.where(acute, state.delta, anti)
         t, _ = acute_angle(near)
-        whole = _moments(n).sum()
+        whole = float(_moments(n).sum())
         lost = near * _horner(_moments(n), 1 - near)[1]
         gap = _gap(n, t) / np.pi
         delta = jnp.where(acute, lost + gap, whole - (-1) ** n * gap) / whole

@@ -59,7 +59,10 @@ class Series(Activation):
     def dual(self, state: State) -> Dual:
         dtype = state.delta.dtype
         (phi1, slope1), (phi2, slope2) = (self.expand(_wide_root(q), dtype) for q in (state.var1, state.var2))
-        unit1, unit2 = (phi.scaled(safe_ratio(jnp.ones_like(t), t), dtype) for phi, t in _with_norms(phi1, phi2))
+        norm1, norm2 = (safe_sqrt(phi.total) for phi in (phi1, phi2))
+        unit1, unit2 = (
+            phi.scaled(safe_ratio(jnp.ones_like(norm), norm), dtype) for phi, norm in ((phi1, norm1), (phi2, norm2))
+        )
         anti = 2 - state.delta if state.anti is None else state.anti
         acute = state.delta <= anti
         near = jnp.where(acute, state.delta, anti)
@@ -71,7 +74,7 @@ class Series(Activation):
         apart = even.apart + odd.apart
         delta = apart + even.lost + jnp.where(acute, lost, 2 * odd.whole - lost)
         after = apart + 2 * even.whole - even.lost + jnp.where(acute, 2 * odd.whole - lost, lost)
-        proper = (state.var1 > 0) & (state.var2 > 0)
+        proper = (norm1 > 0) & (norm2 > 0)  # of variance 0, too, if phi(0) is not 0
 
         slope1, slope2 = (slope.scaled(jnp.ones((), slope.even.dtype), dtype) for slope in (slope1, slope2))
         even_slope, odd_slope = (_power_sums(*pair, near).value for pair in zip(slope1, slope2, strict=True))
@@ -90,6 +93,7 @@ class _PowerSums(NamedTuple):
         return self.value + self.lost
 
 
+@jax.jit  # compiled once for all that are evaluated outside of a jit of the user's
 def _power_sums(first: Array, second: Array, near: Array) -> _PowerSums:
     square = (1 - near) ** 2
 
@@ -108,10 +112,6 @@ def _power_sums(first: Array, second: Array, near: Array) -> _PowerSums:
 
 def _wide_root(q: Array) -> Array:
     return safe_sqrt(q.astype(jax.dtypes.canonicalize_dtype(np.float64)))
-
-
-def _with_norms(*expansions: Coefficients) -> list[tuple[Coefficients, Array]]:
-    return [(expansion, safe_sqrt(expansion.total)) for expansion in expansions]
 
 
 class _PolynomialSeries(Series):
@@ -165,11 +165,22 @@ class Polynomial(_PolynomialSeries):
         return self.coefficients
 
 
-class Monomial(_PolynomialSeries):
+class _OfDegree(_PolynomialSeries):
+    """A polynomial named by its degree."""
+
+    degree: int
+
+    def __init__(self, degree: int) -> None:
+        self.__dict__.update(degree=check_count(degree, "degree"))
+
+
+class Monomial(_OfDegree):
     """phi(z) = z^degree.
 
     E[phi phi] = s^degree sum_k M_k^2 c^k with M_k = degree! / (2^m m! sqrt(k!)), degree = k + 2 m;
-    E[phi' phi'] = degree^2 times that of degree - 1. In float32 right to 1e-6 of sqrt(K_ii K_jj).
+    E[phi' phi'] = degree^2 times that of degree - 1. In float32 right to 1e-6 of sqrt(K_ii K_jj), as long as it can
+    hold the variances, which grow like q^degree a layer: smaller ones than 1e-38 come out as 0, larger than 1e38 as
+    infinity, and gradients need their squares.
 
     Parameters
     ----------
@@ -185,17 +196,12 @@ class Monomial(_PolynomialSeries):
     array([[3.]])
     """
 
-    degree: int
-
-    def __init__(self, degree: int) -> None:
-        self.__dict__.update(degree=check_count(degree, "degree"))
-
     @property
     def powers(self) -> Sequence[float]:
         return (0.0,) * self.degree + (1.0,)
 
 
-class Hermite(_PolynomialSeries):
+class Hermite(_OfDegree):
     """phi(z) = He_degree(z) / sqrt(degree!), the orthonormal Hermite polynomial.
 
     At variances 1, E[phi phi] = c^degree and E[phi' phi'] = degree c^(degree - 1); other variances are exact too (in
@@ -214,11 +220,6 @@ class Hermite(_PolynomialSeries):
     >>> NNGP(network)([[2**0.5, 0.0]], [[1.0, 1.0]]).round(12)  # c^3 with c = 1 / sqrt 2
     array([[0.35355339]])
     """
-
-    degree: int
-
-    def __init__(self, degree: int) -> None:
-        self.__dict__.update(degree=check_count(degree, "degree"))
 
     @property
     def powers(self) -> Sequence[float]:

@@ -18,8 +18,8 @@ class Sin(Activation):
 
     The distance is that of sin(r1 z) and sin(r2 z), 1 - sinh s / sqrt(sinh q1 sinh q2), and what turning v away from
     u adds, (sinh s - sinh k) / sqrt(sinh q1 sinh q2) with s - k = s delta; sin is odd: beyond 90 degrees the same
-    holds with v for -v. In float32 right to 5e-7 of sqrt(K_ii K_jj); rounding of large variances adds up to 1e-7
-    sqrt(q).
+    holds with v for -v. In float32 right to 1e-6 of sqrt(K_ii K_jj), eigenvalues as for `Erf`; rounding of large
+    variances adds up to 1e-7 sqrt(q).
 
     Examples
     --------
