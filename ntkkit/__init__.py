@@ -12,6 +12,7 @@ from ntkkit.estimators import (
     certified_radius,
 )
 from ntkkit.kernels import NNGP, NTK, Constant, Kernel, Normalized, Product, Scaled, Sum
+from ntkkit.model_selection import KernelSearchCV
 from ntkkit.networks import FullyConnected
 
 __version__ = "0.1.0"
@@ -23,6 +24,7 @@ __all__ = [
     "Engine",
     "FullyConnected",
     "Kernel",
+    "KernelSearchCV",
     "NeuralKernelClassifier",
     "NeuralKernelClassifierCV",
     "NeuralKernelFeatures",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +16,17 @@ from tqdm.auto import tqdm
 from ntkkit.engine.compile import Job
 from ntkkit.engine.plan import SHORTEST_SIDE, Plan, Rectangle, available_memory, make_plan, parse_memory
 from ntkkit.engine.precision import in_x64
-from ntkkit.engine.tiles import free_hyperparameters, kernel_diagonal, kernel_tile, tile_pullback, tile_with_gradient
+from ntkkit.engine.tiles import (
+    free_hyperparameters,
+    kernel_diagonal,
+    kernel_tile,
+    tile_at_depths,
+    tile_pullback,
+    tile_with_gradient,
+)
 from ntkkit.kernels.base import Kernel
 from ntkkit.kernels.inputs import result_dtype
+from ntkkit.kernels.limits import NNGP, NTK
 
 # Tiles in flight: one is copied to the host while others are computed. On two cores 3 were 15% faster than 2.
 WORKERS = 3
@@ -66,6 +74,31 @@ class Engine:
             If the result does not fit the machine, or one pair does not fit `memory`.
         """
         return self._evaluate(kernel_tile, kernel, *_checked(kernel, X, Y))
+
+    def gram_at_depths(self, kernel: NTK | NNGP, X: Any, Y: Any = None, *, depths: Sequence[int]) -> np.ndarray:
+        """The kernel of every pair at several depths of its network, in one pass through the deepest.
+
+        Parameters
+        ----------
+        kernel : NTK or NNGP
+            Of a network of a family with a `depth`, such as FullyConnected; the depth that it has does not matter.
+        X, Y
+            As in `gram`.
+        depths : sequence of int
+            Each at least the network's `n_frozen_layers`.
+
+        Returns
+        -------
+        ndarray of shape (len(depths), n, m)
+
+        Raises
+        ------
+        ValueError
+            If the network has no depth, or a depth is too small.
+        """
+        deepest = kernel.replace(network__depth=max(depths))
+        checked = _checked(deepest, X, Y)
+        return self._evaluate(tile_at_depths, deepest, *checked, lead=(len(depths),), depths=tuple(depths))
 
     def gram_gradient(self, kernel: Kernel, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """The Gram matrix (n, n), and its gradient (n, n, p) with respect to the log of each free hyperparameter."""

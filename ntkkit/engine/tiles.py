@@ -10,11 +10,17 @@ import numpy as np
 from jax import Array
 
 from ntkkit.kernels.base import Kernel
+from ntkkit.kernels.limits import NNGP, NTK
 
 
 def kernel_tile(kernel: Kernel, X: Array, Y: Array, *, same: bool) -> Array:
     """The kernel of every pair."""
     return kernel.tile(X, Y, same=same)
+
+
+def tile_at_depths(kernel: NTK | NNGP, X: Array, Y: Array, *, same: bool, depths: tuple[int, ...]) -> Array:
+    """The kernel of every pair at each depth."""
+    return kernel.tile_at_depths(X, Y, same=same, depths=depths)
 
 
 def tile_with_gradient(kernel: Kernel, X: Array, Y: Array, *, same: bool, paths: tuple[str, ...]) -> Array:

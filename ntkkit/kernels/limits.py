@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,10 @@ class _LimitKernel(Kernel):
             raise TypeError(f"network must be a network such as FullyConnected(depth=3), found {network!r}.")
         self.__dict__.update(network=network, bounds=bounds)  # the attribute .bounds is scikit-learn's: log bounds
         check_bounds(bounds, self.leaf_paths())
+
+    @abstractmethod
+    def tile_at_depths(self, X: Array, Y: Array, *, same: bool = False, depths: Sequence[int]) -> Array:
+        """The tile at each depth of the network's family, stacked in front: one pass. Pure jax."""
 
     @property
     def input_kind(self) -> str:
@@ -80,6 +86,9 @@ class NTK(_LimitKernel):
     def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
         return self.network.limits(X, Y, same=same)[1]
 
+    def tile_at_depths(self, X: Array, Y: Array, *, same: bool = False, depths: Sequence[int]) -> Array:
+        return self.network.limits(X, Y, same=same, depths=depths)[1]
+
     def tile_diag(self, X: Array) -> Array:
         return self.network.limits_diag(X)[1]
 
@@ -103,6 +112,9 @@ class NNGP(_LimitKernel):
 
     def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
         return self.network.limits(X, Y, same=same)[0]
+
+    def tile_at_depths(self, X: Array, Y: Array, *, same: bool = False, depths: Sequence[int]) -> Array:
+        return self.network.limits(X, Y, same=same, depths=depths)[0]
 
     def tile_diag(self, X: Array) -> Array:
         return self.network.limits_diag(X)[0]
