@@ -58,5 +58,7 @@ class Folds:
 
     def one_matrix_is_less(self) -> bool:
         """Whether the pairs of all used rows are no more than those of the splits, one by one."""
-        apart = sum(len(train) ** 2 / 2 + len(train) * len(test) for train, test in zip(self.trains, self.tests, strict=True))
+        apart = sum(
+            len(train) ** 2 / 2 + len(train) * len(test) for train, test in zip(self.trains, self.tests, strict=True)
+        )
         return len(self.used()) ** 2 / 2 <= apart

@@ -6,10 +6,11 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.gaussian_process.kernels import Kernel as SklearnKernel
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
@@ -19,6 +20,9 @@ from ntkkit.estimators._base import KernelMachine
 from ntkkit.estimators._validation import check_gram, check_input
 from ntkkit.kernels import Kernel
 from ntkkit.model_selection.folds import Folds
+
+
+STRIP = 32  # rows
 
 
 class Reader:
@@ -68,6 +72,12 @@ def _attempt(function: Any, *args: Any) -> Any:
         return error
 
 
+def _or_raise(value: Any) -> Any:
+    if isinstance(value, Exception):
+        raise value
+    return value
+
+
 @dataclass
 class Inputs:
     """What the kernels of a place are evaluated on: all rows, or the training and the test rows of a split.
@@ -94,9 +104,12 @@ class Inputs:
     def repeats(self, folds: Folds) -> bool:
         """Whether the data are read in predict as they were in fit; some transformers fit otherwise (TargetEncoder)."""
         if self._repeats is None and self.transformer is not None:
-            again = self.transformer.transform(folds.data(self.rows))
-            self._repeats = np.array_equal(self.reader.read(again, first=False), self.X)
+            self._repeats = np.array_equal(self.read_new(folds.data(self.rows)), self.X)
         return self._repeats is not False
+
+    def read_new(self, X: Any) -> Any:
+        """What the kernel reads of other inputs."""
+        return self.reader.read(X if self.transformer is None else self.transformer.transform(X), first=False)
 
     def find(self, rows: np.ndarray) -> np.ndarray:
         """Where these rows are among `rows`."""
@@ -108,8 +121,8 @@ class Inputs:
         found = self.reader.evaluate(wanted, self.X)
         tests = [None] * len(wanted) if self.X_test is None else self.reader.evaluate(wanted, self.X_test, self.X)
         return [
-            next((K for K in pair if isinstance(K, Exception)), None) or Matrices(self, index, *pair)
-            for index, *pair in zip(wanted, found, tests, strict=True)
+            K if isinstance(K, Exception) else Matrices(self, index, K, K_test)
+            for index, K, K_test in zip(wanted, found, tests, strict=True)
         ]
 
 
@@ -123,18 +136,17 @@ class Matrices:
     K_test: Any
 
     def train(self, rows: np.ndarray) -> np.ndarray:
-        """k(X[rows])."""
-        if np.array_equal(rows, self.inputs.rows):
-            return self.K
-        places = self.inputs.find(rows)
+        """k(X[rows]), a copy."""
         if self.inputs.reader.of_pairs_alone or len(np.unique(rows)) == len(rows):
+            places = self.inputs.find(rows)
             return block(self.K, places, places)
-        return self._evaluate(_safe_indexing(self.inputs.X, places))
+        return self._evaluate(self._of(rows))
 
     def cross(self, rows: np.ndarray, train: np.ndarray, folds: Folds) -> np.ndarray:
         """k(X[rows], X[train])."""
-        if np.array_equal(rows, self.inputs.rows_test):
-            return self.K_test
+        if len(rows) and np.array_equal(rows, self.inputs.rows_test):
+            K = _or_raise(self.K_test)
+            return K if np.array_equal(train, self.inputs.rows) else K.take(self.inputs.find(train), axis=1)
         sliceable = self.inputs.reader.of_pairs_alone or not np.isin(rows, train).any()
         if sliceable and np.isin(rows, self.inputs.rows).all() and self.inputs.repeats(folds):
             return block(self.K, self.inputs.find(rows), self.inputs.find(train))
@@ -142,24 +154,91 @@ class Matrices:
 
     def new(self, X: Any, train: np.ndarray) -> np.ndarray:
         """k(X, X[train]) of any inputs."""
-        inputs = self.inputs
-        if inputs.transformer is not None:
-            X = inputs.transformer.transform(X)
-        X_train = inputs.X
-        if not np.array_equal(train, inputs.rows):
-            X_train = _safe_indexing(X_train, inputs.find(train))
-        return self._evaluate(inputs.reader.read(X, first=False), X_train)
+        return self._evaluate(self.inputs.read_new(X), self._of(train))
+
+    def _of(self, rows: np.ndarray) -> Any:
+        """What the kernel reads of these rows."""
+        if np.array_equal(rows, self.inputs.rows):
+            return self.inputs.X
+        return _safe_indexing(self.inputs.X, self.inputs.find(rows))
 
     def _evaluate(self, X: Any, Y: Any = None) -> np.ndarray:
-        (K,) = self.inputs.reader.evaluate([self.index], X, Y)
-        if isinstance(K, Exception):
-            raise K
-        return K
+        return _or_raise(*self.inputs.reader.evaluate([self.index], X, Y))
 
 
 def block(K: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """K[rows][:, columns], C-contiguous: two takes are twice as fast as indexing."""
-    return K.take(rows, axis=0).take(columns, axis=1)
+    """K[rows][:, columns], in strips that stay in cache."""
+    found = np.empty((len(rows), len(columns)), K.dtype)
+    for start in range(0, len(rows), STRIP):
+        strip = slice(start, start + STRIP)
+        K[rows[strip]].take(columns, axis=1, out=found[strip], mode="clip")  # other modes need a buffer
+    return found
+
+
+class Stored(SklearnKernel):
+    """A kernel of numbers of rows, (n, 1) and (m, 1), that looks up what it returns; for one fit.
+
+    Machines treat it as any kernel of scikit-learn: they may overwrite what it returns, and need not check it for
+    symmetry, as they would if it were "precomputed".
+    """
+
+    def __init__(self, matrices: Matrices, train: np.ndarray, folds: Folds) -> None:
+        self.matrices, self.train, self.folds = matrices, train, folds
+        self._new: np.ndarray | None = None
+
+    def __sklearn_clone__(self) -> Self:
+        return self
+
+    def inputs(self, rows: np.ndarray) -> np.ndarray:
+        """What stands for rows."""
+        return rows[:, None].astype(np.float64)
+
+    def new_inputs(self, X: Any) -> np.ndarray:
+        """What stands for other inputs, until the next ones: numbers below 0."""
+        self._new = self.matrices.new(X, self.train)
+        return self.inputs(-1 - np.arange(len(self._new)))
+
+    def __call__(self, X: np.ndarray, Y: np.ndarray | None = None, eval_gradient: bool = False) -> np.ndarray:
+        rows = X[:, 0].astype(int)
+        if Y is None or Y is X:
+            return self.matrices.train(rows)
+        columns = Y[:, 0].astype(int)
+        if len(rows) and rows[0] < 0:
+            places = np.argsort(self.train, kind="stable")
+            return block(self._new, -1 - rows, places[np.searchsorted(self.train, columns, sorter=places)])
+        return self.matrices.cross(rows, columns, self.folds)
+
+    def diag(self, X: np.ndarray) -> np.ndarray:
+        return self(X).diagonal().copy()
+
+    def is_stationary(self) -> bool:
+        return False
+
+
+class Front:
+    """What the data pass before the machine: fitted to each training set once, and to nothing else.
+
+    Parameters
+    ----------
+    steps : Pipeline or None
+        None leaves the data as they are.
+    """
+
+    def __init__(self, steps: Pipeline | None) -> None:
+        self.steps = steps
+        self._lock = threading.Lock()
+        self._fitted: dict[int, tuple[Any, Any]] = {}
+
+    def fit(self, folds: Folds, rows: np.ndarray, y: Any, params: dict[str, Any]) -> tuple[Any, Any]:
+        """The transformer that these training rows make, and what it makes of them in its fit."""
+        if self.steps is None:
+            return None, folds.data(rows)
+        with self._lock:
+            number = folds.number(rows)
+            if number not in self._fitted:
+                transformer = clone(self.steps)
+                self._fitted[number] = transformer, transformer.fit_transform(folds.data(rows), y, **params)
+            return self._fitted[number]
 
 
 class Shared:
@@ -173,16 +252,16 @@ class Shared:
     ----------
     machine : estimator
         The kernel machine.
-    front : Pipeline or None
-        What the data pass before the machine.
+    front : Front
     """
 
-    def __init__(self, machine: Any, front: Pipeline | None) -> None:
+    def __init__(self, machine: Any, front: Front) -> None:
         self.machine, self.front = machine, front
         self.kernels: list[Any] = []
         self.n_candidates: list[int] = []
         self.seconds = 0.0
         self._lock = threading.Lock()
+        self._by_split: bool | None = None
         self._inputs: dict[int, Inputs] = {}
         self._kept: dict[tuple[int, int], Matrices | Exception] = {}
         self._asked: Counter[tuple[int, int]] = Counter()
@@ -194,36 +273,44 @@ class Shared:
     def matrices(self, index: int, folds: Folds, rows: np.ndarray, y: Any, params: dict[str, Any]) -> Matrices:
         """The matrices of a kernel for a fit with these rows. `params` are what the preparation's fit takes."""
         with self._lock:
-            place = folds.number(rows) if self._apart(folds) else 0
+            if self._by_split is None:
+                self._by_split = not self._start_with_all_rows(folds)
+            place = folds.number(rows) if self._by_split else 0
             if (place, index) not in self._kept:
                 start = time.perf_counter()
                 self._evaluate(place, index, folds, rows, y, params)
                 self.seconds += time.perf_counter() - start
             self._asked[place, index] += 1
             found = self._kept[place, index]
-            if self._asked[place, index] == self.n_candidates[index] * self._n_splits(folds, place):
+            if self._asked[place, index] == self.n_candidates[index] * self._places(folds)[place]:
                 del self._kept[place, index]
-        if isinstance(found, Exception):
-            raise found
-        return found
+            if self._asked.total() == sum(self.n_candidates) * len(folds.trains):
+                self._inputs.clear()
+        return _or_raise(found)
 
-    def _apart(self, folds: Folds) -> bool:
-        return self.front is not None or not folds.one_matrix_is_less()
+    def _start_with_all_rows(self, folds: Folds) -> bool:
+        """Read all rows, if one matrix of them serves all splits; rows that cannot be read fail in their own splits."""
+        if self.front.steps is not None or not folds.one_matrix_is_less():
+            return False
+        reader, used = Reader(self.machine, self.kernels), folds.used()
+        try:
+            self._inputs[0] = Inputs(reader, None, used, reader.read(folds.data(used), first=True), used[:0], None)
+        except Exception:
+            return False
+        return True
 
-    def _n_splits(self, folds: Folds, place: int) -> int:
-        return sum(folds.number(train) == place for train in folds.trains) if self._apart(folds) else len(folds.trains)
+    def _places(self, folds: Folds) -> Counter[int]:
+        """How many splits each place serves."""
+        return Counter(folds.number(train) if self._by_split else 0 for train in folds.trains)
 
-    def _evaluate(
-        self, place: int, index: int, folds: Folds, rows: np.ndarray, y: Any, params: dict[str, Any]
-    ) -> None:
+    def _evaluate(self, place: int, index: int, folds: Folds, rows: np.ndarray, y: Any, params: dict[str, Any]) -> None:
         done = {kernel for where, kernel in [*self._asked, *self._kept] if where == place}
         wanted = [index, *(i for i in range(len(self.kernels)) if i != index and i not in done)]
         try:
             if place not in self._inputs:
                 self._inputs[place] = self._prepare(place, folds, rows, y, params)
             inputs = self._inputs[place]
-            n_places = len(set(map(folds.number, folds.trains))) if self._apart(folds) else 1
-            n_bytes = 8 * len(inputs.rows) * (len(inputs.rows) + len(inputs.rows_test)) * n_places
+            n_bytes = 8 * len(inputs.rows) * (len(inputs.rows) + len(inputs.rows_test)) * len(self._places(folds))
             wanted = wanted[: max(1, parse_memory(inputs.reader.engine.memory) // n_bytes)]
             found = inputs.evaluate(wanted)
         except Exception as error:
@@ -231,14 +318,11 @@ class Shared:
         self._kept.update(((place, i), value) for i, value in zip(wanted, found, strict=True))
 
     def _prepare(self, place: int, folds: Folds, rows: np.ndarray, y: Any, params: dict[str, Any]) -> Inputs:
-        reader = Reader(self.machine, self.kernels)
-        if not self._apart(folds):
-            used = folds.used()
-            return Inputs(reader, None, used, reader.read(folds.data(used), first=True), used[:0], None)
-        test = folds.tests[place]
-        X, X_test, transformer = folds.data(rows), folds.data(test), None
-        if self.front is not None:
-            transformer = clone(self.front)
-            X = transformer.fit_transform(X, y, **params)  # of the training rows only
-            X_test = transformer.transform(X_test)
-        return Inputs(reader, transformer, rows, reader.read(X, first=True), test, reader.read(X_test, first=False))
+        reader, test = Reader(self.machine, self.kernels), folds.tests[place]
+        transformer, X = self.front.fit(folds, rows, y, params)
+        inputs = Inputs(reader, transformer, rows, reader.read(X, first=True), test[:0], None)
+        try:
+            inputs.rows_test, inputs.X_test = test, inputs.read_new(folds.data(test))
+        except Exception:
+            inputs.rows_test = test[:0]  # what cannot be read fails in scoring
+        return inputs

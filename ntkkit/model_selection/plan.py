@@ -22,7 +22,7 @@ from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 from ntkkit.estimators._base import KernelMachine
 from ntkkit.estimators._validation import check_kernel, is_precomputed
 from ntkkit.kernels import NNGP, NTK
-from ntkkit.model_selection.grams import Shared
+from ntkkit.model_selection.grams import Front, Shared
 from ntkkit.networks.families import Homogeneous
 
 # Estimators that hand X over to the one inside as it is, and where that is.
@@ -43,6 +43,7 @@ class Candidate:
     estimator: Any
     shared: Shared | None = None
     kernel: int = 0
+    kernel_name: str = ""
     front_steps: tuple[str, ...] = ()
     waits: dict[int, float] = field(default_factory=dict)  # seconds that fits spent on matrices, by split
 
@@ -87,7 +88,8 @@ def plan(estimator: Any, points: Iterable[dict[str, Any]], *, has_params: bool) 
             if group.admits(found):
                 break
         else:
-            group = _Group(found)
+            front = next((other.shared.front for other in groups if other.is_behind_the_same(found)), None)
+            group = _Group(found, front or Front(found.front))
             groups.append(group)
         group.add(candidate, found)
     if reasons:
@@ -135,6 +137,8 @@ def _kernel_of(machine: Any) -> Any:
     kernel = getattr(machine, "kernel", None)
     if is_precomputed(kernel):
         raise _NotShared
+    if getattr(machine, "optimizer", None) is not None:
+        raise _NotShared(f"{type(machine).__name__} with optimizer={machine.optimizer!r} learns its kernel in each fit")
     if isinstance(machine, KernelMachine):
         try:
             return check_kernel(machine)
@@ -153,22 +157,23 @@ def _kernel_of(machine: Any) -> Any:
 class _Group:
     """Candidates whose kernels one pass evaluates."""
 
-    def __init__(self, found: _Found) -> None:
+    def __init__(self, found: _Found, front: Front) -> None:
         self.settings = found.settings
-        self.shared = Shared(found.machine, found.front)
+        self.shared = Shared(found.machine, front)
         self.candidates: list[Candidate] = []
 
     def admits(self, found: _Found) -> bool:
-        mine, depths = self.shared.kernels[0], (depth_of(self.shared.kernels[0]), depth_of(found.kernel))
-        theirs = found.kernel
-        if None not in depths:
-            deepest = max(depths)
-            mine, theirs = (kernel.replace(network__depth=deepest) for kernel in (mine, theirs))
-        return (
-            type(found.machine) is type(self.shared.machine)
-            and self.settings.keys() == found.settings.keys()
-            and all(equal(value, found.settings[name]) for name, value in self.settings.items())
-            and equal(mine, theirs)
+        mine, theirs = self.shared.kernels[0], found.kernel
+        depths = [depth for depth in map(depth_of, (mine, theirs)) if depth is not None]
+        if len(depths) == 2:
+            mine, theirs = (kernel.replace(network__depth=max(depths)) for kernel in (mine, theirs))
+        same_machine = type(found.machine) is type(self.shared.machine)
+        return same_machine and self.is_behind_the_same(found) and equal(mine, theirs)
+
+    def is_behind_the_same(self, found: _Found) -> bool:
+        """Whether the data pass the same before the machine: what the grid does not set is the same for all points."""
+        return self.settings.keys() == found.settings.keys() and all(
+            equal(value, found.settings[name]) for name, value in self.settings.items()
         )
 
     def add(self, candidate: Candidate, found: _Found) -> None:
@@ -178,10 +183,9 @@ class _Group:
             kernels.append(found.kernel)
             counts.append(0)
         counts[index] += 1
-        candidate.estimator.set_params(
-            **dict.fromkeys(found.front_steps, "passthrough"), **{f"{found.prefix}kernel": "precomputed"}
-        )
+        candidate.estimator.set_params(**dict.fromkeys(found.front_steps, "passthrough"))
         candidate.shared, candidate.kernel, candidate.front_steps = self.shared, index, found.front_steps
+        candidate.kernel_name = f"{found.prefix}kernel"
         self.candidates.append(candidate)
 
     def in_order(self) -> list[Candidate]:

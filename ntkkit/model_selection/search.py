@@ -16,10 +16,11 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.validation import _num_samples
 
 from ntkkit.estimators._validation import all_or_nothing
 from ntkkit.model_selection.folds import Folds, Rows
-from ntkkit.model_selection.grams import Matrices
+from ntkkit.model_selection.grams import Stored
 from ntkkit.model_selection.plan import Candidate, plan
 
 # What takes X first, and can be given a kernel matrix instead.
@@ -28,12 +29,125 @@ SCORER = type(get_scorer("accuracy"))  # what make_scorer returns: it hands X ov
 
 
 class KernelSearchCV(GridSearchCV):
-    """placeholder"""
+    """Search over a grid with cross-validation: scikit-learn's GridSearchCV, each distinct kernel evaluated once.
+
+    Interface and results are those of `sklearn.model_selection.GridSearchCV`. Where it evaluates the kernel anew in
+    every fit and every prediction, this evaluates one matrix of all rows, K, for each distinct kernel of the grid; the
+    fits of all folds and of all settings of the solver (`alpha`, `C`, `class_weight` ...) take
+    K[train][:, train] and K[test][:, train] from it. Kernels that differ in the `depth` of their network only
+    (``kernel__network__depth``, of NTK and NNGP of a family such as FullyConnected) cost one pass to the deepest.
+
+    Kernels are shared by the estimators of ntkkit, by scikit-learn's SVC, SVR, NuSVC, NuSVR and OneClassSVM with a
+    callable kernel, and by KernelRidge with a kernel object; also at the end of a Pipeline, inside
+    TransformedTargetRegressor, MultiOutputClassifier, MultiOutputRegressor or OneVsRestClassifier, or both. A callable
+    must be a function of pairs of rows, as every kernel is. With transformers in front, what they learn differs from
+    fold to fold: each is fitted to the training rows of each fold, once, and a kernel is evaluated once a fold. Any
+    other estimator is searched as by GridSearchCV, with a warning.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Such as ``NeuralKernelClassifier(NTK(FullyConnected()))``. Its `engine` evaluates the kernels.
+    param_grid : dict or list of dict
+        From parameter name to a list of values. For a random search, give single points, as in the example.
+    scoring, refit, cv, verbose, error_score, return_train_score
+        As in GridSearchCV. A scoring function of one's own is given a stand-in for the estimator, which predicts and
+        scores as the estimator does but has another kernel inside. The best estimator is refitted as it is, to rows.
+    n_jobs : int, default=None
+        Threads, whatever joblib's backend: matrices are shared, and LAPACK lets other threads run. Results do not
+        depend on it.
+    pre_dispatch : int or str, default="2*n_jobs"
+        As in GridSearchCV.
+
+    Attributes
+    ----------
+    cv_results_ : dict of ndarrays
+        As of GridSearchCV, in the grid's order; `mean_fit_time` is the fit's own time and an equal share of what the
+        evaluation of its kernel took.
+    gram_time_ : float
+        Seconds of evaluating kernels, transformers in front included, in all.
+    best_estimator_, best_params_, best_score_, best_index_, scorer_, n_splits_, refit_time_, multimetric_, classes_,
+    n_features_in_, feature_names_in_
+        As of GridSearchCV.
+
+    See Also
+    --------
+    sklearn.model_selection.GridSearchCV : Whose documentation holds here.
+
+    Notes
+    -----
+    For p distinct kernels, q settings of the solver and k folds, kernels are evaluated for p n^2 / 2 pairs in place of
+    about p q k n^2 / 2, and p q k systems of n (k - 1) / k rows are solved in either. So an expensive kernel becomes
+    nearly q k times cheaper, while with a cheap one the solves remain.
+
+    Memory: one matrix of all rows, n^2 numbers, besides what one fit needs; all depths of a network where the
+    `memory` of the engine allows, else as many of them at a time as it does. With transformers in front, one matrix for
+    each fold. With threads, the next kernel's is there before the last one's fits have ended.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ntkkit import NTK, FullyConnected, KernelSearchCV, NeuralKernelRegressor
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> grid = {"kernel__network__depth": [0, 1, 2], "alpha": [1e-3, 1e-1, 10.0]}
+    >>> search = KernelSearchCV(NeuralKernelRegressor(NTK(FullyConnected())), grid, cv=4)
+    >>> search.fit(X, np.abs(X[:, 0])).best_params_["alpha"]
+    0.001
+
+    A random search, over points of scikit-learn's ParameterSampler:
+
+    >>> from scipy.stats import loguniform
+    >>> from sklearn.model_selection import ParameterSampler
+    >>> points = ParameterSampler(
+    ...     {"kernel__network__depth": [0, 1, 2], "alpha": loguniform(1e-3, 10.0)}, n_iter=4, random_state=0
+    ... )
+    >>> search.set_params(param_grid=[{name: [value] for name, value in p.items()} for p in points])
+    ... # doctest: +ELLIPSIS
+    KernelSearchCV(...)
+    >>> len(search.fit(X, np.abs(X[:, 0])).cv_results_["params"])
+    4
+
+    For successive halving, search the survivors again on more rows: a kernel is as cheap as its rows are few.
+    """
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags = get_tags(self.estimator).target_tags
+        return tags
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+        """Search, and refit with the best.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            What the estimator takes in fit.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
+            Targets.
+        **params
+            As in GridSearchCV: of the estimator's fit, cut along with X if there is one a sample, such as
+            `sample_weight`; and `groups` for the splitter.
+
+        Returns
+        -------
+        self
+            The fitted search. Where fit raises, it is as it was before.
+
+        Raises
+        ------
+        ValueError
+            If y is missing where the estimator needs it, all fits fail, or the grid names an unknown parameter.
+
+        Warns
+        -----
+        UserWarning
+            If some kernels cannot be shared: with the reason.
+        """
         with all_or_nothing(self):
             X, y = indexable(X, y)
+            if y is None and get_tags(self.estimator).target_tags.required:
+                raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
             folds = Folds(check_cv(self.cv, y, classifier=is_classifier(self.estimator)), X)
             candidates = plan(self.estimator, ParameterGrid(self.param_grid), has_params=bool(params))
             search = _Search(
@@ -49,9 +163,9 @@ class KernelSearchCV(GridSearchCV):
                 return_train_score=self.return_train_score,
             )
             with parallel_config(backend="threading"):  # the matrices are shared, and LAPACK lets threads run
-                search.fit(Rows.of(len_of(X)), y, **params)
+                search.fit(Rows.of(_num_samples(X)), y, **params)
             found = {name: value for name, value in vars(search).items() if name.endswith("_") and name[0] != "_"}
-            vars(self).update(found)
+            self.__dict__.update(found)
             shared = {id(candidate.shared): candidate.shared for candidate in candidates}
             self.gram_time_ = sum(one.seconds for one in shared.values() if one is not None)
             scorers, _ = self._get_scorers()
@@ -59,10 +173,6 @@ class KernelSearchCV(GridSearchCV):
             if self.refit:
                 self.best_estimator_ = search.best_estimator_.fitted_
         return self
-
-
-def len_of(X: Any) -> int:
-    return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
 class _Search(BaseSearchCV):
@@ -90,7 +200,7 @@ class _Search(BaseSearchCV):
 
 
 class _OnRows(BaseEstimator):
-    """An estimator that is given numbers of rows: for a candidate that shares a matrix, it is fitted to blocks of that."""
+    """An estimator that is given numbers of rows. If it shares a matrix, these are all that it is fitted to."""
 
     def __init__(self, estimator: Any, folds: Folds, candidate: Candidate | None = None) -> None:
         self.estimator = estimator
@@ -118,21 +228,26 @@ class _OnRows(BaseEstimator):
 
     def fit(self, X: Rows, y: Any = None, **params: Any) -> Self:
         self.fitted_, self._rows = self.estimator, np.asarray(X)
-        self._matrices: Matrices | None = None
+        self._stored: Stored | None = None
         self._shown: tuple[Any, Any] = (None, None)
-        if self.candidate is None or self.candidate.shared is None:
-            block = self._as_read(X)
-        else:
-            start = time.time()
-            front = {name: params.pop(name) for name in list(params) if name.split("__")[0] in self.candidate.front_steps}
-            try:
-                self._matrices = self.candidate.shared.matrices(self.candidate.kernel, self.folds, self._rows, y, front)
-            finally:
-                waits, split = self.candidate.waits, self.folds.number(self._rows)
-                waits[split] = waits.get(split, 0.0) + time.time() - start
-            block = self._matrices.train(self._rows)
-        self.fitted_.fit(block, **params) if y is None else self.fitted_.fit(block, y, **params)
+        if self.candidate is not None and self.candidate.shared is not None:
+            self._stored = self._take(y, params)
+            self.fitted_.set_params(**{self.candidate.kernel_name: self._stored})
+        read = self._as_read(X)
+        self.fitted_.fit(read, **params) if y is None else self.fitted_.fit(read, y, **params)
         return self
+
+    def _take(self, y: Any, params: dict[str, Any]) -> Stored:
+        """The candidate's kernel for these rows; takes from `params` what the preparation's fit wants."""
+        candidate, start = self.candidate, time.time()
+        front = {name: params.pop(name) for name in list(params) if name.split("__")[0] in candidate.front_steps}
+        try:
+            return Stored(
+                candidate.shared.matrices(candidate.kernel, self.folds, self._rows, y, front), self._rows, self.folds
+            )
+        finally:
+            split = self.folds.number(self._rows)
+            candidate.waits[split] = candidate.waits.get(split, 0.0) + time.time() - start
 
     def show(self, rows: Rows) -> Any:
         """The data of these rows, to be known again."""
@@ -143,11 +258,11 @@ class _OnRows(BaseEstimator):
         """What the fitted estimator reads in place of rows, numbers of rows, or rows that it has shown."""
         if X is self._shown[0]:
             X = self._shown[1]
-        if self._matrices is None:
-            return _safe_split(self.fitted_, self.folds.X, None, np.asarray(X), self._rows)[0] if isinstance(X, Rows) else X
+        if self._stored is not None:
+            return self._stored.inputs(np.asarray(X)) if isinstance(X, Rows) else self._stored.new_inputs(X)
         if isinstance(X, Rows):
-            return self._matrices.cross(np.asarray(X), self._rows, self.folds)
-        return self._matrices.new(X, self._rows)
+            return _safe_split(self.fitted_, self.folds.X, None, np.asarray(X), self._rows)[0]
+        return X
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "estimator" not in vars(self):

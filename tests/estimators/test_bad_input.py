@@ -85,7 +85,10 @@ REGRESSOR = {
 }
 CLASSIFIER = {
     "one class": ({"y": np.ones(6)}, r"y must have at least two classes .*found one class: .*1"),
-    "one class of positive weight": ({"sample_weight": Y}, "at least two classes among the samples of positive weight"),
+    "one class of positive weight": (
+        {"sample_weight": Y},
+        "at least two classes among the samples of positive sample_weight",
+    ),
     "numbers": ({"y": X[:, 0]}, "continuous"),
     "several targets": (
         {"y": np.arange(18).reshape(6, 3) % 4},
