@@ -76,7 +76,8 @@ def find_labels(y: np.ndarray, *, multilabel: bool) -> Labels:
     classes = np.unique(y)
     if len(classes) < 2:
         raise ValueError(
-            f"y must have at least two classes among the samples of positive sample_weight, found one class: {classes[0]!r}."
+            "y must have at least two classes among the samples of positive sample_weight, found one class: "
+            f"{classes[0]!r}."
         )
     return Labels(classes, False)
 

@@ -1,4 +1,4 @@
-"""The data of a search, and how it is split. scikit-learn is given numbers of rows in its place: so fits know theirs."""
+"""The data of a search, and its splits. scikit-learn gets numbers of rows in its place, so that fits know theirs."""
 
 from __future__ import annotations
 

@@ -53,6 +53,10 @@ class Candidate:
     def __str__(self) -> str:
         return "(" + ", ".join(f"{name}={self.params[name]}" for name in sorted(self.params)) + ")"
 
+    def wait(self, split: int, seconds: float) -> None:
+        """Note that a fit did nothing for so long."""
+        self.waits[split] = self.waits.get(split, 0.0) + seconds
+
     @property
     def place_in_order(self) -> tuple[int, int]:
         return self.kernel, self.number

@@ -19,8 +19,9 @@ from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _num_samples
 
 from ntkkit.estimators._validation import all_or_nothing
+from ntkkit.model_selection.blocks import Stored
 from ntkkit.model_selection.folds import Folds, Rows
-from ntkkit.model_selection.grams import Stored
+from ntkkit.model_selection.grams import Shared
 from ntkkit.model_selection.plan import Candidate, plan
 
 # What takes X first, and can be given a kernel matrix instead.
@@ -107,7 +108,8 @@ class KernelSearchCV(GridSearchCV):
     >>> len(search.fit(X, np.abs(X[:, 0])).cv_results_["params"])
     4
 
-    For successive halving, search the survivors again on more rows: a kernel is as cheap as its rows are few.
+    Successive halving by hand: search with ``cv=ShuffleSplit(train_size=...)``, whose kernels are evaluated on the rows
+    that it draws alone, where that is cheaper; then give the points of best `rank_test_score` as the next grid.
     """
 
     def __sklearn_tags__(self) -> Any:
@@ -231,23 +233,21 @@ class _OnRows(BaseEstimator):
         self._stored: Stored | None = None
         self._shown: tuple[Any, Any] = (None, None)
         if self.candidate is not None and self.candidate.shared is not None:
-            self._stored = self._take(y, params)
+            self._stored = self._take(self.candidate, self.candidate.shared, y, params)
             self.fitted_.set_params(**{self.candidate.kernel_name: self._stored})
         read = self._as_read(X)
         self.fitted_.fit(read, **params) if y is None else self.fitted_.fit(read, y, **params)
         return self
 
-    def _take(self, y: Any, params: dict[str, Any]) -> Stored:
+    def _take(self, candidate: Candidate, shared: Shared, y: Any, params: dict[str, Any]) -> Stored:
         """The candidate's kernel for these rows; takes from `params` what the preparation's fit wants."""
-        candidate, start = self.candidate, time.time()
         front = {name: params.pop(name) for name in list(params) if name.split("__")[0] in candidate.front_steps}
+        start = time.time()
         try:
-            return Stored(
-                candidate.shared.matrices(candidate.kernel, self.folds, self._rows, y, front), self._rows, self.folds
-            )
+            matrices = shared.matrices(candidate.kernel, self.folds, self._rows, y, front)
         finally:
-            split = self.folds.number(self._rows)
-            candidate.waits[split] = candidate.waits.get(split, 0.0) + time.time() - start
+            candidate.wait(self.folds.number(self._rows), time.time() - start)
+        return Stored(matrices, self._rows, self.folds)
 
     def show(self, rows: Rows) -> Any:
         """The data of these rows, to be known again."""

@@ -37,8 +37,18 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler, TargetEncoder
 from sklearn.svm import SVC, SVR
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import ntkkit.model_selection.grams
-from ntkkit import NNGP, NTK, Engine, FullyConnected, KernelSearchCV, NeuralKernelClassifier, NeuralKernelRegressor
+import ntkkit.model_selection.blocks
+from ntkkit import (
+    NNGP,
+    NTK,
+    Engine,
+    FullyConnected,
+    KernelSearchCV,
+    NeuralKernelClassifier,
+    NeuralKernelRegressor,
+    NeuralKernelSVC,
+    NeuralKernelSVR,
+)
 
 NET = FullyConnected(depth=1)
 RNG = np.random.default_rng(0)
@@ -48,8 +58,10 @@ y = y / y.std()
 LABELS = np.array(["ash", "birch", "cedar"])[np.digitize(y, [-0.5, 0.5])]
 WEIGHTS = RNG.integers(0, 3, N).astype(float)
 GROUPS = np.arange(N) % 7
-RIDGE = {"kernel__network__depth": [1, 2], "kernel__network__weight_var": [1.0, 2.0], "alpha": [0.01, 1.0]}
+DEPTHS = {"kernel__network__depth": [1, 2]}
 ALPHAS = {"alpha": [0.01, 1.0]}
+RIDGE = {**DEPTHS, "kernel__network__weight_var": [1.0, 2.0], **ALPHAS}
+SLOW = {"frozen layers", "kernels", "small splits", "nngp"}  # many kernels to compile
 BOTH = np.c_[y, -y + X[:, 0]]
 regressor, classifier = NeuralKernelRegressor(NTK(NET)), NeuralKernelClassifier(NTK(NET))
 
@@ -192,6 +204,13 @@ CASES = {
         {},
     ),
     "svr": (SVR(), {"kernel": [NTK(NET), RBF() + WhiteKernel()], "C": [0.1, 10.0]}, y, {"return_train_score": True}),
+    "our svc": (
+        NeuralKernelSVC(NTK(NET)),
+        {**DEPTHS, "C": [0.1, 10.0], "fit_intercept": [True, False], "class_weight": [None, "balanced"]},
+        LABELS,
+        {"return_train_score": True, "params": {"sample_weight": WEIGHTS}},
+    ),
+    "our svr": (NeuralKernelSVR(NTK(NET)), {**DEPTHS, "C": [0.1, 10.0]}, y, {}),
     "kernel ridge": (
         KernelRidge(),
         {"kernel": [NTK(NET), RBF() + WhiteKernel()], "alpha": [0.1, 10.0]},
@@ -244,7 +263,7 @@ CASES = {
 
 
 @pytest.mark.filterwarnings("ignore:The scoring .* does not support sample_weight")
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
 def test_same_results(case):
     estimator, grid, target, settings = CASES[case]
     with warnings.catch_warnings():
@@ -258,6 +277,7 @@ def test_precomputed():
     assert_same(SVC(kernel="precomputed"), {"C": [0.1, 1.0]}, K, LABELS)
 
 
+@pytest.mark.slow
 def test_a_frame():
     frame = pd.DataFrame(X, columns=list("abc"), index=RNG.permutation(N))
     search = assert_same(regressor, ALPHAS, frame, pd.Series(y, index=frame.index))
@@ -269,6 +289,7 @@ def test_a_frame():
     assert search.n_features_in_ == 1
 
 
+@pytest.mark.slow
 def test_images():
     images = RNG.standard_normal((N, 2, 2, 1)).astype(np.float32)
     for estimator in (NeuralKernelClassifier(NTK(FullyConnected(1, input_shape=(2, 2, 1)))), SVC()):
@@ -314,6 +335,7 @@ def test_a_kernel_is_evaluated_once_and_all_depths_in_one_pass(calls, n_jobs):
     assert search.gram_time_ > 0
 
 
+@pytest.mark.slow
 def test_a_depth_at_a_time_where_memory_is_short(calls):
     model = clone(regressor).set_params(engine=Counting(memory=N * N * 8 * 3 // 2 + 2**20))
     few = {**RIDGE, "kernel__network__depth": [1, 2]}
@@ -351,7 +373,7 @@ def test_a_preparation_is_fitted_to_training_rows_and_each_fold_evaluated_once(c
 def test_matrices_are_forgotten(monkeypatch):
     alive = []
 
-    class Watched(ntkkit.model_selection.grams.Matrices):
+    class Watched(ntkkit.model_selection.blocks.Matrices):
         def __init__(self, *args):
             super().__init__(*args)
             alive.append(1)
@@ -360,7 +382,7 @@ def test_matrices_are_forgotten(monkeypatch):
             alive.pop()
 
     most = []
-    monkeypatch.setattr(ntkkit.model_selection.grams, "Matrices", Watched)
+    monkeypatch.setattr(ntkkit.model_selection.blocks, "Matrices", Watched)
 
     def scoring(estimator, X, y):
         most.append(len(alive))
@@ -459,10 +481,17 @@ def test_pickle_keeps_no_data():
 @pytest.mark.filterwarnings("ignore::scipy.linalg.LinAlgWarning")  # the checks have nearly singular and indefinite data
 @parametrize_with_checks(
     [
-        KernelSearchCV(NeuralKernelClassifier(), {"alpha": [0.1, 1.0]}, cv=2),
-        KernelSearchCV(NeuralKernelRegressor(RBF()), {"alpha": [0.1, 1.0]}, cv=2),
-        KernelSearchCV(make_pipeline(StandardScaler(), NeuralKernelRegressor()), {}, cv=2),
+        KernelSearchCV(NeuralKernelClassifier(RBF()), ALPHAS, cv=2),
+        KernelSearchCV(NeuralKernelRegressor(RBF()), ALPHAS, cv=2),
+        KernelSearchCV(make_pipeline(StandardScaler(), NeuralKernelRegressor(RBF())), {}, cv=2),
     ]
 )
 def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::scipy.linalg.LinAlgWarning")
+@parametrize_with_checks([KernelSearchCV(NeuralKernelClassifier(), ALPHAS, cv=2)])
+def test_scikit_learn_checks_with_a_network(estimator, check):
     check(estimator)
