@@ -14,6 +14,7 @@ from ntkkit.engine import Engine
 from ntkkit.estimators._base import KernelMachine
 from ntkkit.estimators._validation import check_gram, check_input
 from ntkkit.kernels import Kernel
+from ntkkit.kernels.inputs import result_dtype
 from ntkkit.model_selection.folds import Folds
 
 STRIP = 32  # rows
@@ -185,8 +186,8 @@ class Stored(SklearnKernel):
         return self
 
     def inputs(self, rows: np.ndarray) -> np.ndarray:
-        """What stands for rows."""
-        return rows[:, None].astype(np.float64)
+        """What stands for rows: of the precision of the kernel, by which machines judge it; exact for 2^24 rows."""
+        return rows[:, None].astype(result_dtype(self.matrices.K))
 
     def new_inputs(self, X: Any) -> np.ndarray:
         """What stands for other inputs, until the next ones: numbers below 0."""

@@ -19,7 +19,8 @@ from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
-from ntkkit.estimators._base import KernelMachine
+from ntkkit.estimators._base import KernelMachine, RidgeMachine
+from ntkkit.estimators._large import choose_solver
 from ntkkit.estimators._validation import check_kernel, is_precomputed
 from ntkkit.kernels import NNGP, NTK
 from ntkkit.model_selection.grams import Front, Shared
@@ -62,7 +63,7 @@ class Candidate:
         return self.kernel, self.number
 
 
-def plan(estimator: Any, points: Iterable[dict[str, Any]], *, has_params: bool) -> list[Candidate]:
+def plan(estimator: Any, points: Iterable[dict[str, Any]], *, n_samples: int, has_params: bool) -> list[Candidate]:
     """Candidates in an order in which those that share a matrix follow each other.
 
     Parameters
@@ -70,6 +71,8 @@ def plan(estimator: Any, points: Iterable[dict[str, Any]], *, has_params: bool) 
     estimator : estimator
     points : iterable of dict
         The grid.
+    n_samples : int
+        Rows of the data.
     has_params : bool
         Whether fit has parameters besides X and y.
 
@@ -83,7 +86,7 @@ def plan(estimator: Any, points: Iterable[dict[str, Any]], *, has_params: bool) 
     for number, params in enumerate(points):
         candidate = Candidate(number, params, clone(estimator).set_params(**clone(params, safe=False)))
         try:
-            found = _Found.of(candidate.estimator, params, has_params=has_params)
+            found = _Found.of(candidate.estimator, params, n_samples, has_params=has_params)
         except _NotShared as reason:
             reasons.update({str(reason): None} if str(reason) else {})
             alone.append(candidate)
@@ -120,7 +123,7 @@ class _Found:
     settings: dict[str, Any]  # parameters of the point that are not of the machine
 
     @classmethod
-    def of(cls, estimator: Any, params: dict[str, Any], *, has_params: bool) -> Self:
+    def of(cls, estimator: Any, params: dict[str, Any], n_samples: int, *, has_params: bool) -> Self:
         front, steps, prefix, inner = None, (), "", estimator
         if isinstance(estimator, Pipeline):
             inner = estimator.steps[-1][1]
@@ -133,16 +136,20 @@ class _Found:
         while type(inner) in WRAPPERS:
             prefix += f"{WRAPPERS[type(inner)]}__"
             inner = getattr(inner, WRAPPERS[type(inner)])
-        return cls(inner, _kernel_of(inner), prefix, front, steps, settings)
+        return cls(inner, _kernel_of(inner, n_samples), prefix, front, steps, settings)
 
 
-def _kernel_of(machine: Any) -> Any:
+def _kernel_of(machine: Any, n_samples: int) -> Any:
     """The kernel object or callable that evaluates the machine's matrix of all pairs, as "precomputed" takes it."""
     kernel = getattr(machine, "kernel", None)
     if is_precomputed(kernel):
         raise _NotShared
     if getattr(machine, "optimizer", None) is not None:
         raise _NotShared(f"{type(machine).__name__} with optimizer={machine.optimizer!r} learns its kernel in each fit")
+    if isinstance(machine, RidgeMachine) and _solver_of(machine, n_samples) == "nystrom":
+        raise _NotShared(
+            f"solver='nystrom', asked for or taken for {n_samples} rows, evaluates a part of the kernel only"
+        )
     if isinstance(machine, KernelMachine):
         try:
             return check_kernel(machine)
@@ -156,6 +163,12 @@ def _kernel_of(machine: Any) -> Any:
         f"{type(machine).__name__} with kernel={kernel!r} is no kernel machine of ntkkit, nor a support vector machine "
         "with a callable kernel or KernelRidge with a kernel object"
     )
+
+
+def _solver_of(machine: RidgeMachine, n_samples: int) -> str:
+    if machine.solver != "auto":
+        return machine.solver
+    return choose_solver(n_samples, alpha=machine.alpha, itemsize=8, engine=machine.engine, rectangles=True)[0]
 
 
 class _Group:

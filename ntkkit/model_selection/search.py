@@ -151,7 +151,8 @@ class KernelSearchCV(GridSearchCV):
             if y is None and get_tags(self.estimator).target_tags.required:
                 raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
             folds = Folds(check_cv(self.cv, y, classifier=is_classifier(self.estimator)), X)
-            candidates = plan(self.estimator, ParameterGrid(self.param_grid), has_params=bool(params))
+            points, n_samples = ParameterGrid(self.param_grid), _num_samples(X)
+            candidates = plan(self.estimator, points, n_samples=n_samples, has_params=bool(params))
             search = _Search(
                 _OnRows(self.estimator, folds),
                 candidates,
@@ -165,7 +166,7 @@ class KernelSearchCV(GridSearchCV):
                 return_train_score=self.return_train_score,
             )
             with parallel_config(backend="threading"):  # the matrices are shared, and LAPACK lets threads run
-                search.fit(Rows.of(_num_samples(X)), y, **params)
+                search.fit(Rows.of(n_samples), y, **params)
             found = {name: value for name, value in vars(search).items() if name.endswith("_") and name[0] != "_"}
             self.__dict__.update(found)
             shared = {id(candidate.shared): candidate.shared for candidate in candidates}

@@ -46,6 +46,7 @@ from ntkkit import (
     KernelSearchCV,
     NeuralKernelClassifier,
     NeuralKernelRegressor,
+    NeuralKernelRegressorCV,
     NeuralKernelSVC,
     NeuralKernelSVR,
 )
@@ -136,7 +137,7 @@ CASES = {
         y,
         {},
     ),
-    "solver": (regressor, {"solver": ["cholesky", "eigen"], "alpha": [0.1, 1.0]}, y, {}),
+    "solver": (regressor, {"solver": ["cholesky", "eigen", "pcg"], "random_state": [0], "alpha": [0.1, 1.0]}, y, {}),
     "kernels": (
         regressor,
         [
@@ -211,6 +212,7 @@ CASES = {
         {"return_train_score": True, "params": {"sample_weight": WEIGHTS}},
     ),
     "our svr": (NeuralKernelSVR(NTK(NET)), {**DEPTHS, "C": [0.1, 10.0]}, y, {}),
+    "leave-one-out inside": (NeuralKernelRegressorCV(NTK(NET), alphas=[0.1, 1.0]), DEPTHS, y, {}),
     "kernel ridge": (
         KernelRidge(),
         {"kernel": [NTK(NET), RBF() + WhiteKernel()], "alpha": [0.1, 10.0]},
@@ -433,6 +435,7 @@ def test_a_failed_fit_leaves_the_search_as_it_was():
     [
         (GaussianProcessRegressor(optimizer=None), {"kernel": [NTK(NET)], "alpha": [0.1, 1.0]}, "GaussianProcess"),
         (NeuralKernelRegressor(RBF(), optimizer="loo"), ALPHAS, "optimizer='loo'"),
+        (NeuralKernelRegressor(RBF(), solver="nystrom", n_components=20, random_state=0), ALPHAS, "solver='nystrom'"),
         (SVR(), {"kernel": ["rbf", "linear"], "C": [0.1, 1.0]}, "kernel='rbf'"),
         (RandomForestRegressor(2, random_state=0), {"max_depth": [1, 2]}, "RandomForest"),
         (
