@@ -18,11 +18,11 @@ def load_example(name):
     return module
 
 
-def test_there_are_five_snippets():
-    assert len(SNIPPETS) == 5
+def test_there_are_seven_snippets():
+    assert len(SNIPPETS) == 7
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(7))
 def test_snippet_runs(number):
     exec(compile(SNIPPETS[number], f"README.md, snippet {number}", "exec"), {"__name__": "snippet"})
 

@@ -8,7 +8,8 @@ import numpy as np
 from jax import Array
 
 from ntkkit.networks.activations import Activation, Dual, register
-from ntkkit.networks.state import State, safe_ratio, safe_sqrt
+from ntkkit.networks.angle import polar_angle
+from ntkkit.networks.state import State, kept, safe_ratio, safe_sqrt
 
 
 class Gelu(Activation):
@@ -45,7 +46,7 @@ class Gelu(Activation):
         q1, q2, s = state.var1, state.var2, state.scale
         anti = 2 - state.delta if state.anti is None else state.anti
         acute = state.delta <= anti
-        near = jnp.where(acute, state.delta, anti)
+        near = kept(jnp.where(acute, state.delta, anti))
         turned, kappa, root = _turn(q1, q2, s, near)
         signed = jnp.where(acute, kappa, -kappa)
         ratio = jnp.where(acute, s, -s) * (1 - near) / root
@@ -66,7 +67,7 @@ def _deficit(q1: Array, q2: Array) -> Array:
     """omega = pi - 2 pi E[phi phi] / s at correlation 1, in (0, pi / 2]; small for large variances."""
     s = safe_sqrt(q1) * safe_sqrt(q2)
     root = jnp.sqrt(1 + q1 + q2)
-    return jnp.arctan2(root, s) - s / root * (2 + q1 + q2) / ((1 + q1) * (1 + q2))
+    return polar_angle(root, s) - s / root * (2 + q1 + q2) / ((1 + q1) * (1 + q2))
 
 
 def _turn(q1: Array, q2: Array, s: Array, near: Array) -> tuple[Array, Array, Array]:
@@ -80,23 +81,25 @@ def _turn(q1: Array, q2: Array, s: Array, near: Array) -> tuple[Array, Array, Ar
     base = 1 + q1 + q2
     sine2, cosine = near * (2 - near), 1 - near
     root0, root = jnp.sqrt(base), jnp.sqrt(base + s * s * sine2)
-    d = jnp.arctan2(root_p**2 * s * sine2 / (root + cosine * root0), root0 * root + s * s * cosine)
-    kappa = jnp.arctan2(s * cosine, root)
+    above, beside = root_p**2 * s * sine2 / (root + cosine * root0), root0 * root + s * s * cosine
+    d, kappa = kept(polar_angle(above, beside)), kept(polar_angle(s * cosine, root))
     sin_a, cos_a = s / root_p, root0 / root_p
-    sin_h, cos_h = jnp.sin(d / 2), jnp.cos(d / 2)
+    radius = jnp.sqrt(above * above + beside * beside)
+    cos_h = jnp.sqrt((1 + beside / radius) / 2)
+    sin_h = above / (2 * radius * cos_h)
     sin_mid, cos_mid = sin_a * cos_h - cos_a * sin_h, cos_a * cos_h + sin_a * sin_h
     # d sin a - 2 sin(a - d / 2) sin(d / 2)
-    lag = sin_a * _arc_less_chord(d) + 2 * sin_h**2 * (sin_a * sin_h / (1 + cos_h) + cos_a)
+    lag = sin_a * _arc_less_chord(d, sin_h) + 2 * sin_h**2 * (sin_a * sin_h / (1 + cos_h) + cos_a)
     secants = 2 * sin_mid * sin_h / root_p * (root_p**2 / (root0 * root) + 1)
     turned = secants + s * s / root_p * lag + base / root_p * d * sin_a + 2 * root_p * kappa * cos_mid * sin_h
-    return safe_ratio(turned, s), kappa, root
+    return kept(safe_ratio(turned, s)), kappa, root
 
 
-def _arc_less_chord(d: Array) -> Array:
+def _arc_less_chord(d: Array, sin_h: Array) -> Array:
     """d - 2 sin(d / 2), without its cancellation at small d."""
     square = d * d
     series = d * square * (1 / 24 - square * (1 / 1920 - square * (1 / 322560 - square / 92897280)))
-    return jnp.where(d < 0.5, series, d - 2 * jnp.sin(d / 2))
+    return jnp.where(d < 0.5, series, d - 2 * sin_h)
 
 
 register("gelu", Gelu())

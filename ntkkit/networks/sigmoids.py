@@ -8,8 +8,9 @@ import numpy as np
 from jax import Array
 
 from ntkkit.networks.activations import Activation, Dual, register
+from ntkkit.networks.angle import polar_angle
 from ntkkit.networks.dense import Dense
-from ntkkit.networks.state import State, safe_ratio, safe_sqrt
+from ntkkit.networks.state import State, kept, safe_ratio, safe_sqrt
 
 _SIGMOID_WIDTH = 2.4020563531719796
 
@@ -40,7 +41,7 @@ class Erf(Activation):
     def dual(self, state: State) -> Dual:
         anti = 2 - state.delta if state.anti is None else state.anti
         acute = state.delta <= anti
-        near = jnp.where(acute, state.delta, anti)
+        near = kept(jnp.where(acute, state.delta, anti))
         q1, q2 = state.var1, state.var2
         root1, root2 = safe_sqrt(q1), safe_sqrt(q2)
         sine2, cosine = near * (2 - near), 1 - near
@@ -57,13 +58,13 @@ class Erf(Activation):
         angle1, angle2 = _own_angle(q1), _own_angle(q2)
         post = safe_sqrt(angle1) * safe_sqrt(angle2)
         uneven = (post > 0) & (angle1 + angle2 > 4 * post)
-        angle = jnp.arctan2(
+        angle = polar_angle(
             jnp.where(uneven, 2 * root1 * root2 * cosine, tangent1 + tangent2),
             jnp.where(uneven, root, 1 - tangent1 * tangent2),
         )  # kappa, or the sum of the differences
         unequal = safe_ratio((angle1 - angle2) ** 2, 2 * (angle1 + angle2 + 2 * post))
         ratio = safe_ratio(jnp.where(uneven, angle, angle / 2 - unequal), post)
-        small = jnp.maximum(jnp.where(uneven, 1 - ratio, ratio), 0)
+        small = kept(jnp.maximum(jnp.where(uneven, 1 - ratio, ratio), 0))
         delta = jnp.where(acute | (post == 0), small, 2 - small)
         after = None if state.anti is None else jnp.where(acute | (post == 0), 2 - small, small)
         return delta, after, 4 / np.pi / root
@@ -108,7 +109,7 @@ def _determinant_root(q1: Array, q2: Array, sine2: Array) -> Array:
 
 def _own_angle(q: Array) -> Array:
     """asin(2 q / (1 + 2 q)), in the form that keeps its digits at large q."""
-    return jnp.arctan2(2 * q, jnp.sqrt(1 + 4 * q))
+    return polar_angle(2 * q, jnp.sqrt(1 + 4 * q))
 
 
 register("erf", Erf(), jax.scipy.special.erf)

@@ -68,6 +68,14 @@ def safe_ratio(numerator: Array | float, denominator: Array) -> Array:
     return jnp.where(positive, numerator / jnp.where(positive, denominator, 1), 0)
 
 
+def kept(x: Array) -> Array:
+    """x, for finite x, evaluated once: XLA evaluates what is cheap anew in everything that reads it, but no quotient.
+
+    Measured on a CPU: a layer of `Erf` is twice as fast with it.
+    """
+    return x / (1 + 0 * x)
+
+
 def tile_state(X: Array, Y: Array, *, same: bool) -> State:
     """State of the inputs: (n, d), (m, d) -> tile of (n, m), with E[h(x) h(y)] = x.y / d.
 
