@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -19,6 +19,7 @@ from sklearn.svm import SVC, SVR
 
 from ntkkit.estimators import NeuralKernelClassifier, NeuralKernelRegressor
 from ntkkit.kernels import NTK
+from ntkkit.model_selection import KernelSearchCV
 from ntkkit.networks import FullyConnected
 from ntkkit.report.problem import Problem
 
@@ -41,12 +42,15 @@ class Candidate:
         As GridSearchCV takes it, for this pipeline.
     prefix : str
         What the names in the grid begin with.
+    search : type
+        The grid search: KernelSearchCV for machines with kernels of ntkkit.
     """
 
     name: str
     estimator: Pipeline
     grid: Grid
     prefix: str
+    search: type[GridSearchCV] = GridSearchCV
 
 
 def as_candidate(name: str, model: Any, grid: Grid, problem: Problem) -> Candidate:
@@ -68,34 +72,26 @@ def prepared_rows(problem: Problem, rows: np.ndarray) -> np.ndarray:
     return clone(problem.prepare).fit_transform(X)
 
 
-def ntk_machine(problem: Problem, X: np.ndarray, *, fold: tuple[np.ndarray, np.ndarray]) -> Candidate:
+def ntk_machine(problem: Problem, X: np.ndarray) -> Candidate:
     """Kernel ridge with the NTK of a fully connected ReLU network: the infinitely wide, fully trained network.
 
     The diagonal of the kernel grows with depth and variances, so each network gets its own `alpha`: multiples of the
-    mean of its diagonal on the training rows of a fold.
+    mean of its diagonal on the training rows.
     """
     grids = problem.grids
-
-    def of_depth(depth: int) -> Grid:
-        part: Grid = []
-        for weight_var, bias_var in itertools.product(grids.weight_vars, grids.bias_vars):
-            kernel = NTK(FullyConnected(depth=depth, weight_var=weight_var, bias_var=bias_var))
-            scale = float(np.diag(kernel(X[fold[0]])).mean())
-            part.append(
-                {
-                    "kernel__network__depth": [depth],
-                    "kernel__network__weight_var": [weight_var],
-                    "kernel__network__bias_var": [bias_var],
-                    "alpha": [scale * alpha for alpha in grids.relative_alphas],
-                }
-            )
-        # with this all that the search needs is compiled, one depth a thread; its threads would do it twice at once
-        kernel(X[fold[1]], X[fold[0]])
-        return part
-
-    parts = joblib.Parallel()(joblib.delayed(of_depth)(depth) for depth in grids.depths)
+    grid: Grid = []
+    for depth, weight_var, bias_var in itertools.product(grids.depths, grids.weight_vars, grids.bias_vars):
+        scale = float(NTK(FullyConnected(depth=depth, weight_var=weight_var, bias_var=bias_var)).diag(X).mean())
+        grid.append(
+            {
+                "kernel__network__depth": [depth],
+                "kernel__network__weight_var": [weight_var],
+                "kernel__network__bias_var": [bias_var],
+                "alpha": [scale * alpha for alpha in grids.relative_alphas],
+            }
+        )
     model = (NeuralKernelRegressor if problem.task == "regression" else NeuralKernelClassifier)(NTK(FullyConnected()))
-    return as_candidate(NTK_MACHINE, model, list(itertools.chain(*parts)), problem)
+    return replace(as_candidate(NTK_MACHINE, model, grid, problem), search=KernelSearchCV)
 
 
 def support_vectors(problem: Problem, X: np.ndarray) -> Candidate:

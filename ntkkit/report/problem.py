@@ -39,7 +39,7 @@ class Grids:
     depths: tuple[int, ...] = (1, 2, 4)
     weight_vars: tuple[float, ...] = (1.0, 2.0)
     bias_vars: tuple[float, ...] = (0.01, 0.1)
-    relative_alphas: tuple[float, ...] = (1e-4, 3e-3, 1e-1)
+    relative_alphas: tuple[float, ...] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
     Cs: tuple[float, ...] = (1.0, 4.0, 16.0, 64.0)
     relative_gammas: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     relative_max_features: tuple[float, ...] = (0.5, 1.0)

@@ -96,8 +96,6 @@ def compare_models(problem: Problem, *, random_state: int, say: Say) -> list[Res
     )
     X = prepared_rows(problem, rows)
 
-    first_fold = next(folds.split(X, problem.y_train[rows]))
-
     def run(index: int, name: str, make: Callable[..., Candidate], **settings: Any) -> Result:
         say(f"  {index}/4  {name} ...")
         result = evaluate(lambda: make(problem, X, **settings), problem, rows, folds)
@@ -105,7 +103,7 @@ def compare_models(problem: Problem, *, random_state: int, say: Say) -> list[Res
         say(f"       {score} {result.cv_score:.3f} in cross-validation, best of {result.n_settings}; {seconds:.1f} s")
         return result
 
-    wide = run(1, "NTK machine: an infinitely wide network", ntk_machine, fold=first_fold)
+    wide = run(1, "NTK machine: an infinitely wide network", ntk_machine)
     depth = wide.chosen["depth"]
     return [
         wide,
@@ -201,7 +199,7 @@ def _search(candidate: Candidate, X: Any, y: np.ndarray, task: Task, folds: Any)
             bar.update()
             return float(measure(y, estimator.predict(X)))
 
-        search = GridSearchCV(candidate.estimator, candidate.grid, scoring=score, cv=folds, refit=False)
+        search = candidate.search(candidate.estimator, candidate.grid, scoring=score, cv=folds, refit=False)
         return search.fit(X, y)
 
 
