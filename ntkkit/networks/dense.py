@@ -80,14 +80,14 @@ class Dense(Layer):
         scale1, scale2 = safe_sqrt(var1), safe_sqrt(var2)
         scale = scale1 * scale2
         total = scale + ws + b
-        spread = w * b * (root1 - root2) ** 2 / jnp.where(total > 0, total, 1)
+        spread = safe_ratio(w * b * (root1 - root2) ** 2, total)
         # a reciprocal a row instead of a division a pair; 0 for a zero row without bias
         inverse = safe_ratio(1, scale1) * safe_ratio(1, scale2)
         delta = (spread + ws * state.delta) * inverse
         anti = None
         if state.anti is not None:  # the same with +, and scale - ws + b in the form that does not cancel
             obtuse = ws > b
-            gap = w * b * (root1 + root2) ** 2 / jnp.where(obtuse, scale + ws - b, 1)
+            gap = safe_ratio(w * b * (root1 + root2) ** 2, jnp.where(obtuse, scale + ws - b, 1))
             anti = (jnp.where(obtuse, gap, scale + b - ws) + ws * state.anti) * inverse
         covariance = ws * (1 - state.delta) + b
         ntk = None if state.ntk is None else w * state.ntk

@@ -63,9 +63,20 @@ def _safe_sqrt_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array
 
 
 def safe_ratio(numerator: Array | float, denominator: Array) -> Array:
-    """numerator / denominator, and 0 where the denominator is 0."""
+    """numerator / denominator, and 0 where the denominator is 0; its derivative squares no denominator."""
+    return _ratio(jnp.asarray(numerator, jnp.result_type(numerator, denominator)), denominator)
+
+
+@jax.custom_jvp
+def _ratio(numerator: Array, denominator: Array) -> Array:
     positive = denominator > 0
     return jnp.where(positive, numerator / jnp.where(positive, denominator, 1), 0)
+
+
+@_ratio.defjvp
+def _ratio_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    ratio = _ratio(*primals)
+    return ratio, _ratio(tangents[0] - ratio * tangents[1], primals[1])
 
 
 def kept(x: Array) -> Array:

@@ -58,7 +58,7 @@ CASES = {
         largest=30.0,
         depth=1,
     ),
-    "Monomial": Case(networks.Monomial(3), lambda z: z**3, lambda s: s.Monomial(3), largest=30.0, depth=1),
+    "Monomial": Case(networks.Monomial(4), lambda z: z**4, lambda s: s.Monomial(4), largest=30.0, depth=1),
     # stax.Hermite is right for variances 1 only: tested apart
     "Hermite": Case(networks.Hermite(3), lambda z: (z**3 - 3 * z) / SQRT6, None, largest=30.0, depth=1),
     "Gelu": Case(networks.Gelu(), lambda z: z * special.ndtr(z), lambda s: s.Gelu()),

@@ -114,7 +114,7 @@ DUALS = {
     "LeakyRelu": two_slopes_dual(0.2, 1.0), "Abs": two_slopes_dual(-1, 1), "Sign": sign_dual, "Step": step_dual,
     "Exp": exp_dual, "Rbf": rbf_dual(0.3), "Gaussian": gaussian_dual, "Sin": sin_dual, "Cos": cos_dual,
     "SigmoidLike": sigmoid_like_dual, "Polynomial": polynomial_dual(0.3, -1.0, 0.5, 0.2),
-    "RectifiedMonomial": rectified_cube_dual, "Monomial": polynomial_dual(0, 0, 0, 1),
+    "RectifiedMonomial": rectified_cube_dual, "Monomial": polynomial_dual(0, 0, 0, 0, 1),
     "Hermite": polynomial_dual(0, -3 / mp.sqrt(6), 0, 1 / mp.sqrt(6)), "Gelu": gelu_dual,
 }  # fmt: skip
 
