@@ -7,11 +7,19 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ntkkit import NNGP, NTK, FullyConnected, NeuralKernelClassifier, NeuralKernelRegressor, NeuralKernelRegressorCV
+from ntkkit import (
+    NNGP,
+    NTK,
+    FullyConnected,
+    KernelSearchCV,
+    NeuralKernelClassifier,
+    NeuralKernelRegressor,
+    NeuralKernelRegressorCV,
+)
 from ntkkit.datasets import load_concrete, load_italy_power_demand, load_segment
 from ntkkit.display import KernelMatrixDisplay, PredictionBandDisplay, RidgePathDisplay, SearchSurfaceDisplay
 
@@ -31,7 +39,7 @@ def draw_kernel(ax):
 def draw_search(ax):
     X, y = (part[:300] for part in split_concrete()[::2])
     grid = {"kernel__network__bias_var": [0.01, 0.1, 1.0, 10.0], "alpha": np.logspace(-3, 2, 6)}
-    search = GridSearchCV(NeuralKernelRegressor(NTK(FullyConnected(depth=2))), grid, cv=3, scoring="r2").fit(X, y)
+    search = KernelSearchCV(NeuralKernelRegressor(NTK(FullyConnected(depth=2))), grid, cv=3, scoring="r2").fit(X, y)
     SearchSurfaceDisplay.from_estimator(search, params=("alpha", "kernel__network__bias_var"), ax=ax)
 
 
