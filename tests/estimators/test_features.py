@@ -41,7 +41,9 @@ def test_scikit_learn_checks(estimator, check):
 
 
 @pytest.mark.parametrize("method", ON_ROWS)
-@pytest.mark.parametrize("kernel", [None, RBF(2.0), rbf_kernel, "precomputed"], ids=str)
+@pytest.mark.parametrize(
+    "kernel", [None, RBF(2.0), rbf_kernel, "precomputed"], ids=["ours", "scikit-learn", "callable", "precomputed"]
+)
 def test_as_many_features_as_samples_are_the_kernel(method, kernel, rows):
     new = rows[:7] + 0.1
     evaluate = NTK(FullyConnected()) if kernel is None else RBF(2.0) if kernel == "precomputed" else kernel

@@ -25,9 +25,7 @@ def X(rng):
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
-@pytest.mark.parametrize(
-    "model", [NeuralKernelClassifier(KERNEL), NeuralKernelClassifierCV(KERNEL), NeuralKernelSVC(KERNEL)]
-)
+@pytest.mark.parametrize("Model", [NeuralKernelClassifier, NeuralKernelClassifierCV, NeuralKernelSVC])
 def test_calibrated_probabilities(Model, method, X, rng):
     chance = 1 / (1 + np.exp(-3 * X[:, 0]))
     y = np.where(rng.random(150) < chance, "yes", "no")
