@@ -9,7 +9,7 @@ from jax import Array
 
 from ntkkit.networks.activations import Activation, Dual, register
 from ntkkit.networks.angle import polar_angle
-from ntkkit.networks.state import State, kept, safe_ratio, safe_sqrt
+from ntkkit.networks.state import State, kept, nearest, safe_ratio, safe_sqrt
 
 
 class Gelu(Activation):
@@ -44,9 +44,8 @@ class Gelu(Activation):
 
     def dual(self, state: State) -> Dual:
         q1, q2, s = state.var1, state.var2, state.scale
-        anti = 2 - state.delta if state.anti is None else state.anti
-        acute = state.delta <= anti
-        near = kept(jnp.where(acute, state.delta, anti))
+        near, acute = nearest(state)
+        far = 2 - near
         turned, kappa, root = _turn(q1, q2, s, near)
         signed = jnp.where(acute, kappa, -kappa)
         ratio = jnp.where(acute, s, -s) * (1 - near) / root
@@ -54,12 +53,12 @@ class Gelu(Activation):
         derivative = (np.pi / 2 + signed + ratio * (1 / root**2 + total / ((1 + q1) * (1 + q2)))) / (2 * np.pi)
 
         # all relative to s / 2 pi, that is, to sqrt(E[phi^2] E[phi^2]) = s sqrt(half1 half2) / 2 pi
-        omega, omega1, omega2 = _deficit(q1, q2), _deficit(q1, q1), _deficit(q2, q2)
-        half1, half2 = jnp.sqrt(np.pi - omega1), jnp.sqrt(np.pi - omega2)
+        omega, omega1, omega2 = (kept(_deficit(*pair)) for pair in ((q1, q2), (q1, q1), (q2, q2)))
+        half1, half2 = kept(jnp.sqrt(np.pi - omega1)), kept(jnp.sqrt(np.pi - omega2))
         unequal = jnp.maximum(omega - (omega1 + omega2) / 2 - (half1 - half2) ** 2 / 2, 0)
         unequal = jnp.where(q1 == q2, 0, unequal)
-        delta = (unequal + np.pi / 2 * state.delta + turned) / (half1 * half2)
-        after = (unequal + np.pi / 2 * anti + np.pi - 2 * omega - turned) / (half1 * half2)
+        delta = (unequal + np.pi / 2 * jnp.where(acute, near, far) + turned) / (half1 * half2)
+        after = (unequal + np.pi / 2 * jnp.where(acute, far, near) + np.pi - 2 * omega - turned) / (half1 * half2)
         return jnp.where(s > 0, delta, 0), None if state.anti is None else jnp.where(s > 0, after, 2), derivative
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from jax import Array
 from ntkkit.networks.activations import Activation, Dual, register
 from ntkkit.networks.angle import polar_angle
 from ntkkit.networks.dense import Dense
-from ntkkit.networks.state import State, kept, safe_ratio, safe_sqrt
+from ntkkit.networks.state import State, kept, nearest, safe_ratio, safe_sqrt
 
 _SIGMOID_WIDTH = 2.4020563531719796
 
@@ -39,35 +41,59 @@ class Erf(Activation):
         return 2 / np.pi * _own_angle(q)
 
     def dual(self, state: State) -> Dual:
-        anti = 2 - state.delta if state.anti is None else state.anti
-        acute = state.delta <= anti
-        near = kept(jnp.where(acute, state.delta, anti))
-        q1, q2 = state.var1, state.var2
-        root1, root2 = safe_sqrt(q1), safe_sqrt(q2)
+        near, acute = nearest(state)
         sine2, cosine = near * (2 - near), 1 - near
-        root = _determinant_root(q1, q2, sine2)
-
-        def tangent(q: Array, other: Array, r: Array, r_other: Array) -> Array:
-            """tan(a - kappa) for the point of variance q."""
-            own = jnp.sqrt(1 + 4 * q)
-            gap = (r - r_other) * (r + r_other) + sine2 * other * (1 + 2 * q)
-            above = safe_ratio(2 * r * (1 + 2 * q) * gap, r * root + r_other * cosine * own)
-            return above / (own * root + 4 * q * r * r_other * cosine)
-
-        tangent1, tangent2 = tangent(q1, q2, root1, root2), tangent(q2, q1, root2, root1)
-        angle1, angle2 = _own_angle(q1), _own_angle(q2)
-        post = safe_sqrt(angle1) * safe_sqrt(angle2)
-        uneven = (post > 0) & (angle1 + angle2 > 4 * post)
-        angle = polar_angle(
-            jnp.where(uneven, 2 * root1 * root2 * cosine, tangent1 + tangent2),
-            jnp.where(uneven, root, 1 - tangent1 * tangent2),
-        )  # kappa, or the sum of the differences
-        unequal = safe_ratio((angle1 - angle2) ** 2, 2 * (angle1 + angle2 + 2 * post))
-        ratio = safe_ratio(jnp.where(uneven, angle, angle / 2 - unequal), post)
+        x, y = _of_point(state.var1), _of_point(state.var2)
+        root = _determinant_root(state.var1, state.var2, sine2)
+        scale = x.root_sine * y.root_sine
+        sine, cosine = scale * cosine, root * (x.width * y.width)  # of kappa
+        # of the mean m of the two own angles, by sums of terms that are not negative, and of half their difference
+        mean_sine, mean_cosine = x.sine * y.cosine + x.cosine * y.sine, x.cosine_rest * y.sine_rest
+        mean_cosine = mean_cosine + x.sine_rest * y.cosine_rest
+        half = x.sine * y.cosine - x.cosine * y.sine
+        # sin(m - kappa) sin(m + kappa) = sin^2 m - sin^2 kappa
+        above = half * half + scale * scale * sine2
+        beside = (mean_sine * cosine + mean_cosine * sine) * (mean_cosine * cosine + mean_sine * sine)
+        uneven = x.root * x.root + y.root * y.root > 4 * x.root * y.root
+        uneven = uneven & (x.root * y.root > 0)
+        angle = polar_angle(jnp.where(uneven, sine, above), jnp.where(uneven, cosine, beside))  # kappa, or m - kappa
+        unequal = (x.root - y.root) ** 2 / 2
+        ratio = jnp.where(uneven, angle, angle - unequal) * (x.inverse_root * y.inverse_root)
         small = kept(jnp.maximum(jnp.where(uneven, 1 - ratio, ratio), 0))
-        delta = jnp.where(acute | (post == 0), small, 2 - small)
-        after = None if state.anti is None else jnp.where(acute | (post == 0), 2 - small, small)
+        defined = x.root * y.root > 0
+        delta = jnp.where(acute | ~defined, small, 2 - small)
+        after = None if state.anti is None else jnp.where(acute | ~defined, 2 - small, small)
         return delta, after, 4 / np.pi / root
+
+
+class _Point(NamedTuple):
+    """What `Erf` needs of a point of variance q, whose own angle is a = asin(2 q / (1 + 2 q))."""
+
+    sine: Array  # sin(a / 2)
+    cosine: Array  # cos(a / 2)
+    sine_rest: Array  # sin((pi / 2 - a) / 2)
+    cosine_rest: Array  # cos((pi / 2 - a) / 2)
+    root_sine: Array  # sqrt(sin a)
+    width: Array  # 1 / sqrt(1 + 2 q)
+    root: Array  # sqrt(a)
+    inverse_root: Array  # 1 / sqrt(a), 0 for a = 0
+
+
+def _of_point(q: Array) -> _Point:
+    sine, cosine = 2 * q / (1 + 2 * q), jnp.sqrt(1 + 4 * q) / (1 + 2 * q)
+    half_cosine, half_cosine_rest = jnp.sqrt((1 + cosine) / 2), jnp.sqrt((1 + sine) / 2)
+    root = safe_sqrt(_own_angle(q))
+    point = _Point(
+        sine=sine / (2 * half_cosine),
+        cosine=half_cosine,
+        sine_rest=cosine / (2 * half_cosine_rest),
+        cosine_rest=half_cosine_rest,
+        root_sine=safe_sqrt(sine),
+        width=1 / jnp.sqrt(1 + 2 * q),
+        root=root,
+        inverse_root=safe_ratio(1, root),
+    )
+    return _Point(*map(kept, point))
 
 
 class SigmoidLike(Activation):

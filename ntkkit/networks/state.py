@@ -87,6 +87,14 @@ def kept(x: Array) -> Array:
     return x / (1 + 0 * x)
 
 
+def nearest(state: State) -> tuple[Array, Array]:
+    """The smaller one of delta and anti, and whether that is delta; both evaluated once."""
+    anti = 2 - state.delta if state.anti is None else state.anti
+    signed = kept(jnp.where(state.delta <= anti, state.delta, -anti))  # zero has a sign, too
+    acute = ~jnp.signbit(signed)
+    return jnp.where(acute, signed, -signed), acute
+
+
 def tile_state(X: Array, Y: Array, *, same: bool) -> State:
     """State of the inputs: (n, d), (m, d) -> tile of (n, m), with E[h(x) h(y)] = x.y / d.
 
