@@ -118,7 +118,8 @@ def main():
     kernel, theirs = NTK(FullyConnected(DEPTH, options.activation, WEIGHT_VAR, BIAS_VAR)), stax_gram(options.activation)
     engine = Engine()
     results = {"n": options.n, "d": options.d, "depth": DEPTH, "activation": options.activation}
-    for dtype in (np.float32, np.float64):
+    # neural-tangents' quadrature does not compile in float32
+    for dtype in (np.float64,) if options.activation == "tanh" else (np.float32, np.float64):
         X = X64.astype(dtype)
         first = seconds(lambda X=X: engine.gram(kernel, X))
         trials = {}
@@ -146,10 +147,10 @@ def main():
             "ns an element a layer": float(np.median(fast)) / cells * 1e9,
             "ns a multiply-add, this machine": multiply_add_ns(dtype),
         }
-    results["float32 on near duplicates"] = {
-        "ntkkit": hostile_error(kernel, kernel),
-        "neural-tangents": hostile_error(lambda X: theirs(X, options.blocks[0]), kernel),
-    }
+    results["float32 on near duplicates"] = {"ntkkit": hostile_error(kernel, kernel)}
+    if options.activation != "tanh":
+        found = hostile_error(lambda X: theirs(X, options.blocks[0]), kernel)
+        results["float32 on near duplicates"]["neural-tangents"] = found
     report(f"fully_connected_{options.activation}", results)
 
 
