@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ntkkit.engine import Engine
-from ntkkit.estimators._large import Entries, Options, choose_solver, solve_on_centres, solve_pcg
+from ntkkit.estimators._large import Options, choose_solver, solve_on_centres, solve_pcg
 from ntkkit.estimators._validation import check_gram, check_input, check_symmetric, is_precomputed
 from ntkkit.kernels import Kernel
 from ntkkit.linalg import SOLVERS, solve_ridge
@@ -77,22 +77,22 @@ class KernelMachine(BaseEstimator):
         X = check_input(self, X, kernel=self.kernel_, reset=False)
         if self.X_fit_ is None:
             return X @ coefficients
-        parts = self._panels(self.kernel_, X, self.X_fit_, apply=lambda panel: panel @ coefficients)
-        return np.concatenate(list(parts))
+        panels = self._panels(self.kernel_, X, self.X_fit_, apply=lambda panel: panel @ coefficients)
+        return np.concatenate([part for _, part in panels])
 
     def _panels(
         self, kernel: Any, X: np.ndarray, Y: np.ndarray, *, apply: Callable[[np.ndarray], np.ndarray]
-    ) -> Iterator[np.ndarray]:
-        """Apply a function to k(X, Y), by rows: within the engine's memory, or scikit-learn's `working_memory`."""
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """A function of k(X, Y), by rows: within the engine's memory, or scikit-learn's `working_memory`."""
 
         def checked(panel: np.ndarray) -> np.ndarray:
             return apply(check_gram(panel, panel.shape))
 
         if isinstance(kernel, Kernel):
-            yield from (part for _, part in (self.engine or Engine()).panels(kernel, X, Y, apply=checked))
+            yield from (self.engine or Engine()).panels(kernel, X, Y, apply=checked)
             return
         n_rows = max(1, int(get_config()["working_memory"] * 2**20 / (8 * len(Y))))
-        yield from (checked(self._gram(kernel, X[chunk], Y)) for chunk in gen_batches(len(X), n_rows))
+        yield from ((chunk, checked(self._gram(kernel, X[chunk], Y))) for chunk in gen_batches(len(X), n_rows))
 
     def _gram(self, kernel: Any, X: np.ndarray, Y: np.ndarray | None = None) -> np.ndarray:
         """Evaluate the kernel of every pair, symmetric without Y."""
@@ -105,6 +105,20 @@ class KernelMachine(BaseEstimator):
         if Y is None:
             check_symmetric(K, "The matrix that the kernel returns for k(X, X)")
         return K
+
+    def _pairs(self, kernel: Any, X: np.ndarray, rows: Any, columns: np.ndarray) -> np.ndarray:
+        """Evaluate the kernel between samples, given by their places; X is the Gram matrix of a precomputed kernel."""
+        if is_precomputed(kernel):
+            return X[rows][:, columns]
+        return self._gram(kernel, X[rows], X[columns])
+
+    def _diagonal(self, kernel: Any, X: np.ndarray) -> np.ndarray:
+        """Evaluate k(x, x) as between different samples: without the noise of a WhiteKernel."""
+        if is_precomputed(kernel):
+            return X.diagonal()
+        if isinstance(kernel, Kernel):
+            return (self.engine or Engine()).diag(kernel, X)
+        return np.concatenate([self._gram(kernel, X[part], X[part]).diagonal() for part in gen_batches(len(X), 64)])
 
     def _training_gram(self, kernel: Any, X: np.ndarray, rows: Any) -> np.ndarray:
         """The Gram matrix of the samples `rows`."""
@@ -223,7 +237,6 @@ class RidgeMachine(KernelMachine):
         elif is_precomputed(kernel):
             raise ValueError("solver='nystrom' evaluates parts of the kernel, which kernel='precomputed' has none of.")
         else:
-            entries = Entries(self, kernel, X[rows])
-            centres, found = solve_on_centres(entries, targets, self.alpha, weights=weights, options=options)
-            self._keep(kernel, entries.X[centres], found.dual_coef, slice(None))
+            centres, found = solve_on_centres(self, kernel, X[rows], targets, weights=weights, options=options)
+            self._keep(kernel, centres, found.dual_coef, slice(None))
         self.solver_, self.n_iter_ = solver, max(found.n_iter, 1)

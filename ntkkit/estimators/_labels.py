@@ -82,6 +82,25 @@ def find_labels(y: np.ndarray, *, multilabel: bool) -> Labels:
     return Labels(classes, False)
 
 
+def times_class_weights(weights: np.ndarray | None, y: np.ndarray, *, class_weight: Any) -> np.ndarray | None:
+    """The samples' weights, multiplied by those of their classes.
+
+    Raises
+    ------
+    ValueError
+        If the weights name a class that is not there, or are not positive.
+    """
+    if class_weight is None:
+        return weights
+    by_class = compute_sample_weight(class_weight, y)
+    if not (np.isfinite(by_class).all() and by_class.min() > 0):
+        raise ValueError(
+            f"class_weight must be finite and positive, found {class_weight!r}; to leave a class out, leave out its "
+            "samples."
+        )
+    return by_class if weights is None else weights * by_class
+
+
 def encode_weighted(
     labels: Labels, y: np.ndarray, weights: np.ndarray | None, *, class_weight: Any
 ) -> tuple[np.ndarray, Any, np.ndarray | None]:
@@ -90,16 +109,13 @@ def encode_weighted(
     Raises
     ------
     ValueError
-        If a sample has several labels, or the weights name a class that is not there, or are not positive.
+        If a sample has several labels, or as `times_class_weights`.
     """
     targets = labels.encode(y)
     if class_weight is None:
         return targets, 0.0, weights
     if labels.multilabel:
         raise ValueError(f"class_weight={class_weight!r} needs one label a sample; use sample_weight for several.")
-    by_class = compute_sample_weight(class_weight, y)
-    if not (np.isfinite(by_class).all() and by_class.min() > 0):
-        raise ValueError(f"class_weight must be finite and positive, found {class_weight!r}.")
-    weights = by_class if weights is None else weights * by_class
+    weights = times_class_weights(weights, y, class_weight=class_weight)
     mean = np.average(targets, axis=0, weights=weights)
     return targets - mean, mean, weights

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,11 @@ from sklearn.utils import check_random_state, gen_batches
 
 from ntkkit.engine import Engine
 from ntkkit.engine.plan import available_memory, parse_memory
-from ntkkit.linalg import IterativeSolution, conjugate_gradients, pivoted_cholesky, solve_nystrom
+from ntkkit.kernels import Kernel
+from ntkkit.linalg import IterativeSolution, conjugate_gradients, entry_error, pivoted_cholesky, solve_nystrom
 
 if TYPE_CHECKING:
-    from ntkkit.estimators._base import KernelMachine
+    from ntkkit.estimators._base import RidgeMachine
 
 # Beyond this a Cholesky factorisation takes minutes, and conjugate gradients seconds.
 LARGEST_DENSE = 15_000
@@ -59,30 +59,6 @@ def choose_solver(n: int, *, alpha: Any, itemsize: int, engine: Engine | None, r
 
 
 @dataclass(frozen=True)
-class Entries:
-    """Entries of K(X, X), of any kernel but a precomputed one, as `solve_on_centres` asks for them."""
-
-    machine: KernelMachine
-    kernel: Any
-    X: np.ndarray
-
-    def diagonal(self) -> np.ndarray:
-        if isinstance(self.kernel, SklearnKernel):
-            return self.kernel.diag(self.X)
-        parts = (self.machine._gram(self.kernel, self.X[rows]).diagonal() for rows in gen_batches(len(self.X), 256))
-        return np.concatenate(list(parts))
-
-    def block(self, rows: Any, columns: Any) -> np.ndarray:
-        return self.machine._gram(self.kernel, self.X[rows], self.X[columns])
-
-    def panels(self, columns: Any) -> Iterator[tuple[slice, np.ndarray]]:
-        start = 0
-        for panel in self.machine._panels(self.kernel, self.X, self.X[columns], apply=lambda panel: panel):
-            yield slice(start, start + len(panel)), panel
-            start += len(panel)
-
-
-@dataclass(frozen=True)
 class Options:
     """How the iterative solvers go about it; parameters of the estimators."""
 
@@ -109,7 +85,7 @@ def solve_pcg(
         K.diagonal() * root**2,
         lambda rows, columns: scaled[rows] * np.asarray(K[rows][:, columns], dtype=np.float64) * root[columns],
         min(options.n_components, len(K)),
-        error=_error(K.dtype),
+        error=entry_error(K.dtype),
         rng=options.generator(),
     )
     found = conjugate_gradients(
@@ -124,29 +100,46 @@ def solve_pcg(
 
 
 def solve_on_centres(
-    entries: Entries, y: np.ndarray, alpha: float, *, weights: np.ndarray | None, options: Options
+    machine: RidgeMachine,
+    kernel: Any,
+    X: np.ndarray,
+    y: np.ndarray,
+    *,
+    weights: np.ndarray | None,
+    options: Options,
 ) -> tuple[np.ndarray, IterativeSolution]:
-    """Ridge regression on centres among the samples: which they are, and their coefficients."""
+    """Ridge regression on centres among the samples: the centres, and their coefficients.
+
+    Raises
+    ------
+    ValueError
+        If the kernel adds noise to its diagonal, which a machine without a Gram matrix would leave out.
+    """
     rng = options.generator()
-    n, n_centres = len(entries.X), min(options.n_components, len(entries.X))
-    candidates = rng.choice(n, size=min(n, CANDIDATES_A_CENTRE * n_centres), replace=False)
-    few = Entries(entries.machine, entries.kernel, entries.X[candidates])
-    error = _error(entries.X.dtype)
-    pivots = pivoted_cholesky(few.diagonal(), few.block, n_centres, error=error, rng=rng).pivots
-    if len(pivots) == 0:  # the kernel is zero
-        pivots = np.arange(1)
-    centres = np.sort(candidates[pivots])
-    found = solve_nystrom(
-        entries.block(centres, centres),
-        lambda: entries.panels(centres),
+    n_centres = min(options.n_components, len(X))
+    few = X[rng.choice(len(X), size=min(len(X), CANDIDATES_A_CENTRE * n_centres), replace=False)]
+    diagonal, error = machine._diagonal(kernel, few), entry_error(X.dtype)
+    theirs = isinstance(kernel, SklearnKernel) and not isinstance(kernel, Kernel)
+    if theirs and not np.allclose(kernel.diag(few[:1]), diagonal[:1]):
+        raise ValueError(
+            f"solver='nystrom' cannot take the noise that {kernel!r} adds to its diagonal: leave the WhiteKernel out, "
+            "and add its variance to alpha."
+        )
+    found = pivoted_cholesky(
+        diagonal, lambda rows, columns: machine._pairs(kernel, few, rows, columns), n_centres, error=error, rng=rng
+    )
+    centres = few[found.pivots if len(found.pivots) else [0]]  # none where the kernel is zero
+    solution = solve_nystrom(
+        machine._gram(kernel, centres, centres),
+        lambda: machine._panels(kernel, X, centres, apply=lambda panel: panel),
         y,
-        alpha,
+        machine.alpha,
         sample_weight=weights,
         error=error,
         tol=options.tol,
         max_iter=options.max_iter,
     )
-    return centres, found
+    return centres, solution
 
 
 def _product(K: np.ndarray, V: np.ndarray) -> np.ndarray:
@@ -155,7 +148,3 @@ def _product(K: np.ndarray, V: np.ndarray) -> np.ndarray:
     for part in gen_batches(len(V), SUMMED_AT_ONCE):
         total += K[:, part] @ V[part].astype(K.dtype)
     return total
-
-
-def _error(dtype: np.dtype) -> float:
-    return float(np.finfo(dtype).eps) if dtype.kind == "f" else float(np.finfo(np.float64).eps)

@@ -51,19 +51,30 @@ OBJECTIVES: dict[str, Callable[[np.ndarray, np.ndarray], Loss]] = {
 
 
 def evaluate_loss(
-    kernel: Any, X: np.ndarray, y: np.ndarray, noise: Any, objective: str, *, engine: Engine | None
-) -> tuple[float, np.ndarray]:
-    """A loss of G = K(X, X) + diag(noise), and its gradient with respect to `kernel.theta`."""
+    kernel: Any,
+    X: np.ndarray,
+    y: np.ndarray,
+    noise: Any,
+    objective: str,
+    *,
+    engine: Engine | None,
+    eval_gradient: bool = True,
+) -> tuple[float, np.ndarray | None]:
+    """A loss of G = K(X, X) + diag(noise), and its gradient with respect to `kernel.theta` if asked for."""
     function, columns = OBJECTIVES[objective], y.reshape(len(y), -1)
-    if not isinstance(kernel, Kernel):
+    engine, dK = engine or Engine(), None
+    if isinstance(kernel, Kernel):
+        K = engine.gram(kernel, X)
+    elif eval_gradient:
         K, dK = kernel(X, eval_gradient=True)
-        loss, weights = function(K + np.diag(np.broadcast_to(noise, len(K))), columns)
-        return loss, np.einsum("ij,ijp->p", weights, dK)
-    engine = engine or Engine()
-    G = engine.gram(kernel, X).astype(np.float64)
+    else:
+        K = kernel(X)
+    G = K.astype(np.float64)
     G[np.diag_indices_from(G)] += noise
     loss, weights = function(G, columns)
-    return loss, engine.pullback(kernel, X, weights)
+    if not eval_gradient:
+        return loss, None
+    return loss, engine.pullback(kernel, X, weights) if dK is None else np.einsum("ij,ijp->p", weights, dK)
 
 
 def learn(kernel: Any, X: np.ndarray, y: np.ndarray, noise: Any, objective: str, *, engine: Engine | None) -> Any:
@@ -96,6 +107,7 @@ def learn(kernel: Any, X: np.ndarray, y: np.ndarray, noise: Any, objective: str,
             if not started:
                 raise LinAlgError(f"{error} Raise alpha to learn hyperparameters.") from None
             return 1e25, np.zeros_like(theta)  # the line search turns back
+        assert gradient is not None  # was asked for
         started = True
         return loss / scale, gradient / scale
 

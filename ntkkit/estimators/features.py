@@ -7,9 +7,8 @@ from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,8 +23,8 @@ from ntkkit.estimators._validation import (
     check_symmetric,
     is_precomputed,
 )
-from ntkkit.kernels import NNGP, NTK, Kernel
-from ntkkit.linalg import pivoted_cholesky
+from ntkkit.kernels import NNGP, NTK
+from ntkkit.linalg import PartialCholesky, entry_error, pivoted_cholesky
 
 
 class NeuralKernelFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KernelMachine):
@@ -197,11 +196,13 @@ class NeuralKernelFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ke
         def apply(panel: np.ndarray) -> np.ndarray:
             return self._whiten(panel, X.dtype)
 
-        return np.concatenate(list(self._panels(self.kernel_, X, self.components_, apply=apply)))
+        panels = self._panels(self.kernel_, X, self.components_, apply=apply)
+        return np.concatenate([features for _, features in panels])
 
     def _whiten(self, K: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        features = solve_triangular(self.factor_, K.T.astype(np.float64), lower=True, check_finite=False).T
-        return np.ascontiguousarray(features, dtype=dtype)
+        assert self.factor_ is not None  # method is not "random"
+        among_chosen = PartialCholesky(self.factor_, np.arange(self.n_components_), 0.0)
+        return np.ascontiguousarray(among_chosen.extend(K), dtype=dtype)
 
     def _fit(self, X: Any) -> np.ndarray | None:
         """Fit, and return the features of X if they are known by then."""
@@ -233,17 +234,13 @@ class NeuralKernelFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ke
             )
         if is_precomputed(kernel):
             check_symmetric(X, "X, with kernel='precomputed',")
-
-        def entries(rows: Any, columns: np.ndarray) -> np.ndarray:
-            return X[rows][:, columns] if is_precomputed(kernel) else self._gram(kernel, X[rows], X[columns])
-
         diagonal = self._diagonal(kernel, X)
         found = pivoted_cholesky(
             diagonal,
-            entries,
+            lambda rows, columns: self._pairs(kernel, X, rows, columns),
             self.n_components,
             method=self.method,
-            error=float(np.finfo(np.result_type(diagonal, np.float32)).eps),
+            error=entry_error(diagonal.dtype),
             rng=random_state.randint(np.iinfo(np.int32).max),
         )
         if len(found.pivots) == 0:
@@ -253,11 +250,3 @@ class NeuralKernelFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ke
         self.components_ = None if is_precomputed(kernel) else X[found.pivots]
         self.factor_ = np.tril(found.factor[found.pivots])
         return found.factor.astype(X.dtype, order="C")
-
-    def _diagonal(self, kernel: Any, X: np.ndarray) -> np.ndarray:
-        """k(x, x) as between different samples: without the noise of a WhiteKernel."""
-        if is_precomputed(kernel):
-            return X.diagonal()
-        if isinstance(kernel, Kernel):
-            return (self.engine or Engine()).diag(kernel, X)
-        return np.concatenate([self._gram(kernel, X[part], X[part]).diagonal() for part in gen_batches(len(X), 64)])

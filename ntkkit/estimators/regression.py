@@ -268,9 +268,15 @@ class NeuralKernelRegressor(MultiOutputMixin, RegressorMixin, RidgeMachine):
             kernel = kernel.clone_with_theta(np.asarray(theta, dtype=float))
         X, rows, weights = self._seen()
         loss, gradient = evaluate_loss(
-            kernel, X, self.y_fit_[rows], self._noise(weights), "marginal_likelihood", engine=self.engine
+            kernel,
+            X,
+            self.y_fit_[rows],
+            self._noise(weights),
+            "marginal_likelihood",
+            engine=self.engine,
+            eval_gradient=eval_gradient,
         )
-        return (-loss, -gradient) if eval_gradient else -loss
+        return -loss if gradient is None else (-loss, -gradient)
 
     def _noise(self, weights: np.ndarray | None) -> Any:
         """The variance of the noise, one number or one a sample."""

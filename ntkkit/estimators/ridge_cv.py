@@ -14,7 +14,7 @@ from ntkkit.engine import Engine
 from ntkkit.estimators._base import KernelMachine
 from ntkkit.estimators._labels import Labels, encode_weighted, find_labels, is_multilabel
 from ntkkit.estimators._validation import all_or_nothing, check_input, check_kernel, check_weights, is_precomputed
-from ntkkit.linalg import factor_ridge, generalized_cross_validation, leave_one_out
+from ntkkit.linalg import entry_error, factor_ridge, generalized_cross_validation, leave_one_out
 
 # Ridge terms, relative to the mean of the kernel's diagonal, where none are given.
 RELATIVE_ALPHAS = np.logspace(-8, 1, 19)
@@ -315,7 +315,7 @@ def _check_alphas(alphas: Any, K: np.ndarray, weights: np.ndarray | None) -> np.
     """Ridge terms, by default relative to the mean of the diagonal; below the rounding of K errors are meaningless."""
     if alphas is None:
         mean = float(np.average(K.diagonal().astype(np.float64), weights=weights))
-        rounding = np.sqrt(len(K)) * np.finfo(K.dtype if K.dtype.kind == "f" else np.float64).eps
+        rounding = np.sqrt(len(K)) * entry_error(K.dtype)
         return RELATIVE_ALPHAS[rounding < RELATIVE_ALPHAS] * (mean if mean > 0 else 1.0)
     found = np.asarray(alphas, dtype=np.float64)
     if found.ndim != 1 or found.size == 0 or not np.isfinite(found).all() or (found < 0).any():

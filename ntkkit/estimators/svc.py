@@ -7,13 +7,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.svm import SVC
-from sklearn.utils import compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import _ovr_decision_function
 from sklearn.utils.validation import check_is_fitted
 
 from ntkkit.engine import Engine
-from ntkkit.estimators._labels import find_labels, is_multilabel
+from ntkkit.estimators._labels import Labels, find_labels, is_multilabel, times_class_weights
 from ntkkit.estimators._support import SupportMachine, mirrored, solve_mirrored
 from ntkkit.estimators._validation import all_or_nothing, check_input, check_kernel, check_weights
 
@@ -109,6 +108,7 @@ class NeuralKernelSVC(ClassifierMixin, SupportMachine):
     }
 
     classes_: np.ndarray
+    _labels: Labels
     n_support_: np.ndarray
     n_iter_: np.ndarray
 
@@ -177,26 +177,16 @@ class NeuralKernelSVC(ClassifierMixin, SupportMachine):
                 )
             X, y = check_input(self, X, y, kernel=kernel, reset=True)
             rows, weights = check_weights(sample_weight, X)
-            self.classes_ = find_labels(y[rows], multilabel=False).classes
+            self._labels = find_labels(y[rows], multilabel=False)
+            self.classes_ = self._labels.classes
             codes = np.searchsorted(self.classes_, y[rows])
-            weights = self._times_class_weights(weights, codes)
+            weights = times_class_weights(weights, y[rows], class_weight=self.class_weight)
             K = self._dense_gram(kernel, X, rows)
             solver = SVC(C=self.C, kernel="precomputed", tol=self.tol, max_iter=self.max_iter)
             support = (self._fit_pairs if self.fit_intercept else self._fit_each)(solver, K, codes, weights)
             self.n_support_ = np.bincount(codes[support], minlength=len(self.classes_))
             self._keep_support(kernel, X, rows, support)
         return self
-
-    def _times_class_weights(self, weights: np.ndarray | None, codes: np.ndarray) -> np.ndarray | None:
-        if self.class_weight is None:
-            return weights
-        of_classes = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[codes])
-        if not (np.isfinite(of_classes).all() and of_classes.min() > 0):
-            raise ValueError(
-                f"class_weight must be finite and positive, found {self.class_weight!r}; to leave a class out, "
-                "leave out its samples."
-            )
-        return of_classes[codes] * (1.0 if weights is None else weights)
 
     def _fit_pairs(self, solver: SVC, K: np.ndarray, codes: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         solver.fit(K, codes, sample_weight=weights)
@@ -263,10 +253,8 @@ class NeuralKernelSVC(ClassifierMixin, SupportMachine):
         """
         values = self._values(X)
         n_classes = len(self.classes_)
-        if n_classes == 2:
-            return self.classes_[(values[:, 0] > 0).astype(int)]
-        if not self.fit_intercept:
-            return self.classes_[values.argmax(axis=1)]
+        if n_classes == 2 or not self.fit_intercept:
+            return self._labels.decode(values[:, 0] if n_classes == 2 else values)
         votes = np.zeros((len(values), n_classes), dtype=int)
         for won, first, second in zip((values > 0).T, *np.triu_indices(n_classes, 1), strict=True):
             votes[np.arange(len(values)), np.where(won, first, second)] += 1

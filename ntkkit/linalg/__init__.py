@@ -7,6 +7,7 @@ from ntkkit.linalg.path import generalized_cross_validation, gradient_flow, leav
 from ntkkit.linalg.pcg import IterativeSolution, conjugate_gradients
 from ntkkit.linalg.pivoted import PartialCholesky, pivoted_cholesky
 from ntkkit.linalg.ridge import SOLVERS, RidgeFactor, RidgeSolution, factor_ridge, solve_ridge
+from ntkkit.linalg.symmetric import entry_error
 
 __all__ = [
     "SOLVERS",
@@ -19,6 +20,7 @@ __all__ = [
     "cholesky",
     "conjugate_gradients",
     "eigen",
+    "entry_error",
     "factor_ridge",
     "generalized_cross_validation",
     "gradient_flow",

@@ -26,12 +26,15 @@ class Erf(Activation):
 
     (Williams 1997, Computing with infinite networks). With kappa = a1 at (u, u) and a2 at (v, v), the distance is
 
-        [(a1 - kappa + a2 - kappa) / 2 - (a1 - a2)^2 / 4 / ((a1 + a2) / 2 + sqrt(a1 a2))] / sqrt(a1 a2),
+        [m - kappa - (sqrt a1 - sqrt a2)^2 / 2] / sqrt(a1 a2),    m = (a1 + a2) / 2,
 
-    and the differences of angles come from the addition theorem, where delta can be factored out; for variances so
-    unequal that these differences dwarf sqrt(a1 a2) it is 1 - kappa / sqrt(a1 a2). phi is odd: beyond 90 degrees the
-    same holds with v for -v. In float32 right to 1e-6 of sqrt(K_ii K_jj); where all K_ii are alike, a hundred such
-    errors can make an eigenvalue as low as -4e-6.
+    where m - kappa comes from the sum of terms that are not negative
+
+        sin(m - kappa) sin(m + kappa) = sin^2((a1 - a2) / 2) + sin a1 sin a2 delta (2 - delta);
+
+    for variances so unequal that it dwarfs sqrt(a1 a2), the distance is 1 - kappa / sqrt(a1 a2). phi is odd: beyond 90
+    degrees the same holds with v for -v. In float32 right to 1e-6 of sqrt(K_ii K_jj), at depth 5 without bias to
+    1.2e-6; where all K_ii are alike, a hundred such errors can make an eigenvalue as low as -4e-6.
     """
 
     def __call__(self, z: Array) -> Array:

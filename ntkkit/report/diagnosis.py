@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from ntkkit.estimators import NeuralKernelClassifierCV, NeuralKernelRegressor, NeuralKernelRegressorCV
 from ntkkit.kernels import NNGP, NTK
+from ntkkit.linalg import eigen, entry_error
 from ntkkit.networks import FullyConnected
 from ntkkit.report.models import prepared_rows
 from ntkkit.report.problem import Problem
@@ -89,25 +90,27 @@ def _of_numbers(
     center, scale = float(y.mean()), float(y.std())
     targets = (y - center) / scale
     path = NeuralKernelRegressorCV(NTK(network)).fit(X, targets)
-    candidates = [_scaled_posterior(network, X, targets, float(alpha)) for alpha in path.alphas_[4:]]
-    _, model, spread = max(candidates, key=lambda candidate: candidate[0])
+    alpha, square = likeliest_noise(NNGP(network)(X), targets, path.alphas_)
+    model = NeuralKernelRegressor(NNGP(network), alpha=alpha).fit(X, targets)
     mean, std = model.predict(test, return_std=True)
-    widths = scale * spread * np.sqrt(std**2 + model.alpha)
+    widths = scale * np.sqrt(square * (std**2 + alpha))
     errors = np.abs(y_test - (center + scale * mean))
     coverage = np.array([np.mean(errors <= norm.ppf((1 + level) / 2) * widths) for level in LEVELS])
     size = norm.ppf((1 + LEVEL) / 2) * widths.mean()
     return Diagnosis(path.alphas_, scale * np.sqrt(path.cv_errors_), chosen, coverage, float(size))
 
 
-def _scaled_posterior(
-    network: FullyConnected, X: np.ndarray, y: np.ndarray, alpha: float
-) -> tuple[float, NeuralKernelRegressor, float]:
-    """The log marginal likelihood of s (K + alpha I) at its best scale s = y'(K + alpha I)^-1 y / n, and sqrt(s)."""
-    model = NeuralKernelRegressor(NNGP(network), alpha=alpha).fit(X, y)
-    square = float(y @ model.dual_coef_) / len(y)
-    # of y under s G: that of y / sqrt(s) under G, and the change of volume
-    of_unit = model.log_marginal_likelihood() + len(y) / 2 * (square - 1)
-    return of_unit - len(y) / 2 * np.log(square), model, float(np.sqrt(square))
+def likeliest_noise(K: np.ndarray, y: np.ndarray, alphas: np.ndarray) -> tuple[float, float]:
+    """The alpha and the scale s that maximise the likelihood of y under the covariance s (K + alpha I).
+
+    For each alpha the best scale is s = y'(K + alpha I)^-1 y / n; that leaves n log s + log det(K + alpha I) to
+    minimise.
+    """
+    decomposition = eigen(K, error=entry_error(K.dtype))
+    shifted = np.maximum(decomposition.values, 0.0)[:, None] + alphas
+    squares = np.mean((decomposition.vectors.T @ y)[:, None] ** 2 / shifted, axis=0)
+    best = int(np.argmin(np.log(squares) + np.mean(np.log(shifted), axis=0)))
+    return float(alphas[best]), float(squares[best])
 
 
 def _one_column_a_class(scores: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.gaussian_process.kernels import RBF
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -106,6 +106,7 @@ def test_little_memory_takes_centres_and_says_so(data):
         ({"solver": "nystrom", "kernel": "precomputed"}, "evaluates parts of the kernel"),
         ({"solver": "nystrom", "n_components": 0}, "n_components"),
         ({"solver": "pcg", "tol": 0.0}, "tol"),
+        ({"solver": "nystrom", "kernel": KERNEL + WhiteKernel(0.1)}, "the noise that .* adds to its diagonal"),
     ],
 )
 def test_what_they_cannot_do(params, message, data):

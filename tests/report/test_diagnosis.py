@@ -4,9 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.preprocessing import StandardScaler
 
-from ntkkit.report.diagnosis import LEVELS, diagnose
+from ntkkit.report.diagnosis import LEVELS, diagnose, likeliest_noise
 from ntkkit.report.problem import Problem
 from ntkkit.report.text import format_diagnosis
 
@@ -47,6 +49,21 @@ def test_bands_hold_as_often_as_they_should(task, rng):
     else:
         assert 1 <= diagnosis.size <= 3
         assert 0.1 < diagnosis.errors.min() < 0.6
+
+
+def test_the_likeliest_noise_is_that_of_a_gaussian_process(rng):
+    X = rng.standard_normal((40, 2))
+    y = np.sin(X[:, 0]) + 0.3 * rng.standard_normal(40)
+    alphas = np.logspace(-3, 1, 9)
+    alpha, square = likeliest_noise(RBF()(X), y, alphas)
+
+    def likelihood(alpha, square):
+        kernel = ConstantKernel(square) * RBF()
+        gp = GaussianProcessRegressor(kernel, alpha=square * alpha, optimizer=None).fit(X, y)
+        return gp.log_marginal_likelihood_value_
+
+    others = [likelihood(other, factor * square) for other in alphas for factor in (0.5, 0.9, 1.0, 1.1, 2.0)]
+    assert max(others) == likelihood(alpha, square)
 
 
 def test_labels_that_were_never_seen_are_not_held(rng):
