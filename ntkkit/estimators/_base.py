@@ -18,7 +18,7 @@ from ntkkit.engine import Engine
 from ntkkit.estimators._large import Options, choose_solver, solve_on_centres, solve_pcg
 from ntkkit.estimators._validation import check_gram, check_input, check_symmetric, is_precomputed
 from ntkkit.kernels import Kernel
-from ntkkit.linalg import SOLVERS, solve_ridge
+from ntkkit.linalg import SOLVERS, matmul, solve_ridge
 
 
 class KernelMachine(BaseEstimator):
@@ -76,8 +76,8 @@ class KernelMachine(BaseEstimator):
         """Evaluate sum_i a_i k(x, x_i) over `X_fit_`, (n_samples,) or (n_samples, n_outputs), in bounded memory."""
         X = check_input(self, X, kernel=self.kernel_, reset=False)
         if self.X_fit_ is None:
-            return X @ coefficients
-        panels = self._panels(self.kernel_, X, self.X_fit_, apply=lambda panel: panel @ coefficients)
+            return matmul(X, coefficients)
+        panels = self._panels(self.kernel_, X, self.X_fit_, apply=lambda panel: matmul(panel, coefficients))
         return np.concatenate([part for _, part in panels])
 
     def _panels(
@@ -231,8 +231,7 @@ class RidgeMachine(KernelMachine):
             )
         options = Options(self.n_components, self.tol, self.max_iter, self.random_state)
         if solver == "pcg":
-            K = self._training_gram(kernel, X, rows)
-            found = solve_pcg(K, targets, self.alpha, weights=weights, options=options)
+            found = solve_pcg(self, kernel, X, targets, rows=rows, weights=weights, options=options)
             self._keep(kernel, X, found.dual_coef, rows)
         elif is_precomputed(kernel):
             raise ValueError("solver='nystrom' evaluates parts of the kernel, which kernel='precomputed' has none of.")

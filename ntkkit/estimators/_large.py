@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state, gen_batches
 
 from ntkkit.engine import Engine
 from ntkkit.engine.plan import available_memory, parse_memory
+from ntkkit.estimators._validation import is_precomputed
 from ntkkit.kernels import Kernel
 from ntkkit.linalg import IterativeSolution, conjugate_gradients, entry_error, pivoted_cholesky, solve_nystrom
 
@@ -46,7 +47,7 @@ def choose_solver(n: int, *, alpha: Any, itemsize: int, engine: Engine | None, r
     solver, reason : str
         "auto" stands for Cholesky, with eigen where that fails.
     """
-    budget = available_memory() // 2 if engine is None or engine.memory == "auto" else parse_memory(engine.memory)
+    budget = _budget(engine)
     dense, stored = (8 + itemsize) * n * n, itemsize * n * n
     sizes = f"n = {n}, memory {budget / 1e9:.3g} GB"
     if dense <= budget and n <= LARGEST_DENSE:
@@ -72,26 +73,54 @@ class Options:
 
 
 def solve_pcg(
-    K: np.ndarray, y: np.ndarray, alpha: float, *, weights: np.ndarray | None, options: Options
+    machine: RidgeMachine,
+    kernel: Any,
+    X: np.ndarray,
+    y: np.ndarray,
+    *,
+    rows: Any,
+    weights: np.ndarray | None,
+    options: Options,
 ) -> IterativeSolution:
-    """Conjugate gradients on a stored K, preconditioned by its randomly pivoted Cholesky factor."""
-    root = np.ones(len(K)) if weights is None else np.sqrt(weights)
+    """Conjugate gradients on the samples `rows`, preconditioned by their kernel's randomly pivoted Cholesky factor.
+
+    K is stored where it fits the memory budget, and else evaluated anew in every iteration.
+    """
+    if is_precomputed(kernel) or len(y) ** 2 * X.dtype.itemsize <= _budget(machine.engine):
+        K = machine._training_gram(kernel, X, rows)
+        diagonal, error = K.diagonal(), entry_error(K.dtype)
+
+        def entries(rows: Any, columns: np.ndarray) -> np.ndarray:
+            return K[rows][:, columns]
+
+        def product(V: np.ndarray) -> np.ndarray:
+            return _product(K, V)
+    else:
+        seen = X[rows]
+        machine.solver_reason_ += ": the Gram matrix does not fit the memory, and is evaluated in every iteration"
+        diagonal, error = machine._diagonal(kernel, seen), entry_error(X.dtype)
+        _refuse_noise(kernel, seen, diagonal)
+
+        def entries(rows: Any, columns: np.ndarray) -> np.ndarray:
+            return machine._pairs(kernel, seen, rows, columns)
+
+        def product(V: np.ndarray) -> np.ndarray:
+            parts = machine._panels(kernel, seen, seen, apply=lambda panel: _product(panel, V))
+            return np.concatenate([part for _, part in parts])
+
+    root = np.ones(len(y)) if weights is None else np.sqrt(weights)
     scaled = root[:, None]
-
-    def matvec(V: np.ndarray) -> np.ndarray:
-        return scaled * _product(K, scaled * V)
-
     preconditioner = pivoted_cholesky(
-        K.diagonal() * root**2,
-        lambda rows, columns: scaled[rows] * np.asarray(K[rows][:, columns], dtype=np.float64) * root[columns],
-        min(options.n_components, len(K)),
-        error=entry_error(K.dtype),
+        diagonal * root**2,
+        lambda rows, columns: scaled[rows] * np.asarray(entries(rows, columns), dtype=np.float64) * root[columns],
+        min(options.n_components, len(y)),
+        error=error,
         rng=options.generator(),
     )
     found = conjugate_gradients(
-        matvec,
+        lambda V: scaled * product(scaled * V),
         (y.T * root).T,
-        alpha,
+        machine.alpha,
         preconditioner=preconditioner,
         tol=options.tol,
         max_iter=options.max_iter,
@@ -119,12 +148,7 @@ def solve_on_centres(
     n_centres = min(options.n_components, len(X))
     few = X[rng.choice(len(X), size=min(len(X), CANDIDATES_A_CENTRE * n_centres), replace=False)]
     diagonal, error = machine._diagonal(kernel, few), entry_error(X.dtype)
-    theirs = isinstance(kernel, SklearnKernel) and not isinstance(kernel, Kernel)
-    if theirs and not np.allclose(kernel.diag(few[:1]), diagonal[:1]):
-        raise ValueError(
-            f"solver='nystrom' cannot take the noise that {kernel!r} adds to its diagonal: leave the WhiteKernel out, "
-            "and add its variance to alpha."
-        )
+    _refuse_noise(kernel, few, diagonal)
     found = pivoted_cholesky(
         diagonal, lambda rows, columns: machine._pairs(kernel, few, rows, columns), n_centres, error=error, rng=rng
     )
@@ -140,6 +164,21 @@ def solve_on_centres(
         max_iter=options.max_iter,
     )
     return centres, solution
+
+
+def _refuse_noise(kernel: Any, X: np.ndarray, diagonal: np.ndarray) -> None:
+    """Refuse a kernel whose Gram matrix is more than the kernel of its pairs, where no Gram matrix is made."""
+    theirs = isinstance(kernel, SklearnKernel) and not isinstance(kernel, Kernel)
+    if theirs and not np.allclose(kernel.diag(X[:1]), diagonal[:1]):
+        raise ValueError(
+            f"Without a Gram matrix the noise that {kernel!r} adds to its diagonal would be lost: leave the "
+            "WhiteKernel out, and add its variance to alpha."
+        )
+
+
+def _budget(engine: Engine | None) -> int:
+    """Bytes for matrices: the engine's memory, or half of what is available."""
+    return available_memory() // 2 if engine is None or engine.memory == "auto" else parse_memory(engine.memory)
 
 
 def _product(K: np.ndarray, V: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from sklearn.gaussian_process.kernels import Kernel as SklearnKernel
 
 from ntkkit.engine import Engine
 from ntkkit.kernels import Kernel
-from ntkkit.linalg import cholesky
+from ntkkit.linalg import cholesky, matmul
 
 Loss = tuple[float, np.ndarray]
 
@@ -40,7 +40,7 @@ def leave_one_out_error(G: np.ndarray, y: np.ndarray) -> Loss:
     a, diagonal = C @ y, C.diagonal()[:, None]
     errors = a / diagonal
     v = -2 * np.sum(errors * a, axis=1, keepdims=True) / diagonal**2
-    gradient = -(C @ (2 * errors / diagonal)) @ a.T - C @ (v * C)
+    gradient = -(C @ (2 * errors / diagonal)) @ a.T - matmul(C, v * C)
     return float(np.sum(errors**2)), (gradient + gradient.T) / 2
 
 

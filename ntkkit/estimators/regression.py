@@ -38,7 +38,8 @@ class NeuralKernelRegressor(MultiOutputMixin, RegressorMixin, RidgeMachine):
         How the system is solved, always in float64. "cholesky": one factorisation for all outputs;
         `scipy.linalg.LinAlgError` if K + alpha I is not positive definite to working precision. "eigen": some ten times
         slower; leaves out eigenvalues that are rounding, which gives the minimum-norm solution of a singular system.
-        "pcg": conjugate gradients on the stored Gram matrix, preconditioned by its randomly pivoted Cholesky factor.
+        "pcg": conjugate gradients, preconditioned by a randomly pivoted Cholesky factor, on the stored Gram matrix, or,
+        where the engine's memory is too little for that, on one evaluated anew in every iteration.
         "nystrom": least squares on `n_components` centres chosen among the samples, for which no Gram matrix is made:
         an approximation, for 10^5 rows and more. "auto": Cholesky, and eigen with a warning where that fails; eigen for
         a finite `train_time` and for several alphas; "pcg" and "nystrom" where the samples or the memory ask for it,

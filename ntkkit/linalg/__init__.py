@@ -6,6 +6,7 @@ from ntkkit.linalg.nystrom import solve_nystrom
 from ntkkit.linalg.path import generalized_cross_validation, gradient_flow, leave_one_out
 from ntkkit.linalg.pcg import IterativeSolution, conjugate_gradients
 from ntkkit.linalg.pivoted import PartialCholesky, pivoted_cholesky
+from ntkkit.linalg.product import matmul
 from ntkkit.linalg.ridge import SOLVERS, RidgeFactor, RidgeSolution, factor_ridge, solve_ridge
 from ntkkit.linalg.symmetric import entry_error
 
@@ -25,6 +26,7 @@ __all__ = [
     "generalized_cross_validation",
     "gradient_flow",
     "leave_one_out",
+    "matmul",
     "pivoted_cholesky",
     "solve_nystrom",
     "solve_ridge",

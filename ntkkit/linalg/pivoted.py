@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import LinAlgWarning, lapack, solve_triangular
 
+from ntkkit.linalg.product import matmul
 from ntkkit.linalg.symmetric import EPS, Matrix
 
 Indices = NDArray[np.intp]
@@ -178,7 +179,7 @@ def _residual(entries: Callable[[Any, Any], ArrayLike], rows: Any, columns: Indi
     expected = (len(F) if isinstance(rows, slice) else len(rows), len(columns))
     if block.shape != expected or not np.isfinite(block).all():
         raise ValueError(f"entries must return finite numbers of shape {expected}, found shape {block.shape}.")
-    block -= F[rows] @ F[columns].T
+    block -= matmul(F[rows], F[columns].T)
     return block
 
 

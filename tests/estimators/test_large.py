@@ -44,6 +44,19 @@ def test_with_a_centre_a_sample_it_is_the_exact_machine(solver, kernel, weighted
     np.testing.assert_allclose(found.predict(X_test), exact.predict(X_test), atol=1e-6)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_matrix_that_does_not_fit_is_streamed(weighted, data):
+    X, y, X_test = data
+    weights = np.r_[np.zeros(10), np.linspace(0.5, 2, 290)] if weighted else None
+    model = NeuralKernelRegressor(KERNEL, alpha=0.1, solver="pcg", n_components=60, tol=1e-10, random_state=0)
+    stored = model.fit(X, y, sample_weight=weights).predict(X_test)
+    assert model.solver_reason_ == "as asked"
+    model.set_params(engine=Engine(memory="400KB"))
+    streamed = model.fit(X, y, sample_weight=weights).predict(X_test)
+    assert "evaluated in every iteration" in model.solver_reason_
+    np.testing.assert_allclose(streamed, stored, atol=1e-8)
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_few_components(solver, data):
     X, y, X_test = data
@@ -107,6 +120,10 @@ def test_little_memory_takes_centres_and_says_so(data):
         ({"solver": "nystrom", "n_components": 0}, "n_components"),
         ({"solver": "pcg", "tol": 0.0}, "tol"),
         ({"solver": "nystrom", "kernel": KERNEL + WhiteKernel(0.1)}, "the noise that .* adds to its diagonal"),
+        (
+            {"solver": "pcg", "kernel": KERNEL + WhiteKernel(0.1), "engine": Engine(memory="400KB")},
+            "the noise that .* adds to its diagonal",
+        ),
     ],
 )
 def test_what_they_cannot_do(params, message, data):
