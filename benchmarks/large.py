@@ -26,7 +26,7 @@ N_CENTRES = 2000
 N_TUNING, N_VALIDATION, N_TEST = 10_000, 5_000, 10_000
 ALPHAS = np.logspace(-3, 1, 5)  # of the mean of the diagonal
 GAMMAS = np.logspace(-1, 0, 3)  # of 1 / d
-BIAS_VARS = [0.0, 0.1, 1.0]
+BIAS_VARS = [0.1, 1.0, 10.0]
 
 
 def rows(n, d=30):
