@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 
 from ntkkit.engine.precision import as_leaves, in_x64
 
@@ -57,13 +58,16 @@ def _build(
     shapes: tuple[tuple[int, ...], ...],
     dtype: np.dtype,
     static: Static,
+    device: jax.Device,
 ) -> Executable:
+    sharding = SingleDeviceSharding(device)
+
     def flat(leaves: list[float], *arrays: jax.Array) -> Any:
         return function(jax.tree.unflatten(structure, leaves), *arrays, **dict(static))
 
     def compile_() -> Any:
-        arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
-        leaves = [jax.ShapeDtypeStruct(shape, dtype) if shape else 0.0 for shape in leaf_shapes]
+        arrays = [jax.ShapeDtypeStruct(shape, dtype, sharding=sharding) for shape in shapes]
+        leaves = [jax.ShapeDtypeStruct(shape, dtype, sharding=sharding) if shape else 0.0 for shape in leaf_shapes]
         return jax.jit(flat).lower(leaves, *arrays).compile()
 
     executable = in_x64(compile_)
@@ -82,19 +86,19 @@ class Job:
         self.function, self.dtype, self.static = function, dtype, static
         self._leaves, self._structure = as_leaves(kernel, dtype)
 
-    def executable(self, *shapes: tuple[int, ...], **static: Hashable) -> Executable:
-        """The executable for arrays of these shapes, compiled at first use."""
+    def executable(self, *shapes: tuple[int, ...], device: jax.Device, **static: Hashable) -> Executable:
+        """The executable for arrays of these shapes on this device, compiled at first use."""
         settings = tuple(sorted({**self.static, **static}.items()))
         leaf_shapes = tuple(np.shape(leaf) for leaf in self._leaves)
-        return _compiled(self.function, self._structure, leaf_shapes, shapes, self.dtype, settings)
+        return _compiled(self.function, self._structure, leaf_shapes, shapes, self.dtype, settings, device)
 
-    def __call__(self, *arrays: jax.Array, **static: Hashable) -> np.ndarray:
-        """Run on arrays of this dtype; the result is on the host, and read-only."""
-        executable = self.executable(*(array.shape for array in arrays), **static)
+    def __call__(self, device: jax.Device, *arrays: jax.Array, **static: Hashable) -> np.ndarray:
+        """Run on arrays of this dtype on this device; the result is on the host, and read-only."""
+        executable = self.executable(*(array.shape for array in arrays), device=device, **static)
         return np.asarray(in_x64(executable.call, self._leaves, *arrays))
 
-    def on_device(self, rows: np.ndarray, length: int) -> jax.Array:
-        """Rows as a device array of this dtype, padded with zero rows to `length`."""
+    def on_device(self, rows: np.ndarray, length: int, device: jax.Device) -> jax.Array:
+        """Rows as an array of this dtype on a device, padded with zero rows to `length`."""
         padded = np.zeros((length, *rows.shape[1:]), self.dtype)
         padded[: len(rows)] = rows
-        return in_x64(jax.device_put, padded)
+        return in_x64(jax.device_put, padded, device)

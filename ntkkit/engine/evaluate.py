@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import jax
 import numpy as np
 from jax import Array
-from tqdm.auto import tqdm
 
-from ntkkit.engine.compile import Job
-from ntkkit.engine.plan import SHORTEST_SIDE, Plan, Rectangle, available_memory, make_plan, parse_memory
+from ntkkit.engine.memory import allocate, parse_memory
+from ntkkit.engine.plan import LONGEST_SIDE, LONGEST_SIDE_ELSEWHERE, SHORTEST_SIDE, Plan, Rectangle, make_plan
 from ntkkit.engine.precision import in_x64
+from ntkkit.engine.progress import Progress, reporting
 from ntkkit.engine.tiles import (
     free_hyperparameters,
     kernel_diagonal,
@@ -24,18 +22,17 @@ from ntkkit.engine.tiles import (
     tile_pullback,
     tile_with_gradient,
 )
+from ntkkit.engine.work import InMemory, Tiles, Work, evaluate_blocks
+from ntkkit.engine.workers import ROWS_KEPT, THREADS_A_DEVICE, Workers
 from ntkkit.kernels.base import Kernel
-from ntkkit.kernels.inputs import result_dtype
 from ntkkit.kernels.limits import NNGP, NTK
 
-# Tiles in flight: one is copied to the host while others are computed. On two cores 3 were 15% faster than 2.
-WORKERS = 3
 DIAGONAL_ROWS = 2048
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Evaluates kernels over data sets, in tiles of bounded memory, on jax's default device.
+    """Evaluates kernels over data sets, in tiles of bounded memory, on all devices.
 
     Results are numpy arrays of one's own: float32 if the inputs are float32, else float64, whatever jax's global flag.
 
@@ -43,9 +40,11 @@ class Engine:
     ----------
     memory : int or str, default="auto"
         Bytes for tiles in flight, besides the result: a number, "500MB", "2GB", "1GiB"; "auto" is a quarter of what the
-        machine has available.
-    progress : bool, default=False
-        Show a progress bar: blocks done, rate, time left.
+        machine, and each device with a memory of its own, has available.
+    devices : sequence of jax.Device, optional
+        Where tiles are evaluated; None is all of this process, ``jax.local_devices()``. Equal devices give equal bits.
+    progress : bool or callable, default=False
+        True shows a bar: blocks done, rate, time left. A function is called with (done, total) instead.
 
     Examples
     --------
@@ -58,10 +57,20 @@ class Engine:
     """
 
     memory: int | str = "auto"
-    progress: bool = False
+    devices: Sequence[jax.Device] | None = None
+    progress: Progress = False
 
     def __post_init__(self) -> None:
         parse_memory(self.memory)
+        if self.devices is not None and not (
+            len(self.devices) and all(isinstance(device, jax.Device) for device in self.devices)
+        ):
+            raise ValueError(
+                f"devices must be None or some of jax.devices(), found {self.devices!r}: give a list of them."
+            )
+
+    def __sklearn_clone__(self) -> Self:
+        return self
 
     def gram(self, kernel: Kernel, X: Any, Y: Any = None) -> np.ndarray:
         """The kernel of every pair: (n, d), (m, d) -> (n, m). Without Y, or with Y being X, one triangle is computed.
@@ -132,22 +141,18 @@ class Engine:
         if weights.shape != (len(X), len(X)) or not np.isfinite(weights).all():
             raise ValueError(f"weights must be finite and of shape {(len(X), len(X))}, found shape {weights.shape}.")
         paths, n_values = free_hyperparameters(kernel)
-        job = Job(tile_pullback, kernel, result_dtype(X), {"paths": paths})
-        plan = self._plan(job, X, None, operand=True)
-        side = plan.tile[0]
-        rows = [job.on_device(X[i : i + side], side) for i in range(0, len(X), side)]
+        work = Work(tile_pullback, kernel, X, None, static={"paths": paths})
+        plan = self._plan(work, operand=True)
+        tiles, devices = Tiles(work, plan, n_devices=len(self._devices())), self._devices()
 
-        def run(part: Rectangle) -> np.ndarray:
-            i, j = part.top // side, part.left // side
-            both = weights[part.rows, part.columns] + weights[part.columns, part.rows].T
-            padded = np.zeros(plan.tile, job.dtype)
-            padded[: both.shape[0], : both.shape[1]] = both / 2 if i == j else both
-            found = job(rows[i], rows[j], in_x64(jax.device_put, padded), same=i == j)
-            return found.astype(np.float64)
+        def run(device: jax.Device, place: Rectangle) -> np.ndarray:
+            both = weights[place.rows, place.columns] + weights[place.columns, place.rows].T
+            padded = np.zeros(plan.tile, plan.dtype)
+            padded[: both.shape[0], : both.shape[1]] = both / 2 if place.top == place.left else both
+            return tiles.whole(device, place, in_x64(jax.device_put, padded, device)).astype(np.float64)
 
-        with ThreadPoolExecutor(WORKERS) as pool:
-            parts = pool.map(run, [part for block in plan.blocks() for part in plan.tiles(block)])
-            return np.sum(list(parts), axis=0).reshape(n_values)
+        with Workers(devices) as workers:
+            return np.sum(list(workers.map(run, plan.tiles(plan.whole))), axis=0).reshape(n_values)
 
     def panels(
         self, kernel: Kernel, X: Any, Y: Any = None, *, apply: Callable[[np.ndarray], Any] = lambda panel: panel
@@ -174,45 +179,37 @@ class Engine:
             If one row of the matrix, or one pair, does not fit `memory`.
         """
         X, Y = _checked(kernel, X, Y)
-        Y = X if Y is None else Y
-        job = Job(kernel_tile, kernel, result_dtype(X, Y), {})
-        n_rows = self._rows_a_panel(len(Y) * job.dtype.itemsize)
-        plan = self._plan(job, X[:n_rows], Y)
-        height, width = plan.tile
-        step = min(height, n_rows)
-        columns = [job.on_device(Y[j : j + width], width) for j in range(0, len(Y), width)]
+        Y, devices = X if Y is None else Y, self._devices()
+        work = Work(kernel_tile, kernel, X, Y)
+        n_rows = self._rows_a_panel(len(Y) * work.job.dtype.itemsize)
+        plan = self._plan(Work(kernel_tile, kernel, X[:n_rows], Y))
+        step, width = min(plan.tile[0], n_rows), plan.tile[1]
+        n_columns = -(-len(Y) // width)
+        fits = Y.nbytes <= parse_memory(self.memory, devices) // 4
+        tiles = Tiles(work, plan, n_devices=len(devices), keep_columns=n_columns if fits else ROWS_KEPT)
 
-        def run(start: int) -> tuple[slice, Any]:
-            rows = X[start : start + step]
-            on_device, panel = job.on_device(rows, height), np.empty((len(rows), len(Y)), job.dtype)
-            for j, part in enumerate(columns):
-                left, right = j * width, min((j + 1) * width, len(Y))
-                panel[:, left:right] = job(on_device, part, same=False)[: len(rows), : right - left]
-            return slice(start, start + len(rows)), apply(panel)
+        def run(device: jax.Device, rows: Rectangle) -> tuple[slice, Any]:
+            panel = np.empty(rows.shape, plan.dtype)
+            for place in rows.cut(step, width, upper=False):
+                panel[:, place.columns] = tiles(device, place)
+            return rows.rows, apply(panel)
 
-        with (
-            ThreadPoolExecutor(WORKERS) as pool,
-            tqdm(total=len(X), unit="row", disable=not self.progress) as bar,
-        ):
-            running: deque[Future[tuple[slice, Any]]] = deque()
-            for start in range(0, len(X), step):
-                running.append(pool.submit(run, start))
-                if len(running) > WORKERS:  # bounds what waits to be taken, too
-                    bar.update(step)
-                    yield running.popleft().result()
-            for future in running:
-                bar.update(step)
-                yield future.result()
+        pieces = Rectangle(0, len(X), 0, len(Y)).cut(step, len(Y), upper=False)
+        with Workers(devices) as workers, reporting(self.progress, len(X), unit="row") as done:
+            for rows, result in workers.map(run, pieces):
+                done(rows.stop - rows.start)
+                yield rows, result
 
     def _rows_a_panel(self, row_bytes: int) -> int:
         """Rows of which one panel a worker, and one that waits, take no more than half of the memory."""
-        budget = parse_memory(self.memory) // 2
-        if row_bytes * (WORKERS + 1) > budget:
+        devices = self._devices()
+        budget, count = parse_memory(self.memory, devices) // 2, THREADS_A_DEVICE * len(devices) + 1
+        if row_bytes * count > budget:
             raise MemoryError(
-                f"memory={self.memory!r} is too little: {WORKERS + 1} rows of the kernel matrix need "
-                f"{row_bytes * (WORKERS + 1)} bytes. Raise memory= to at least {2 * row_bytes * (WORKERS + 1)}."
+                f"memory={self.memory!r} is too little: {count} rows of the kernel matrix need {row_bytes * count} "
+                f"bytes. Raise memory= to at least {2 * row_bytes * count}."
             )
-        return budget // (row_bytes * (WORKERS + 1))
+        return budget // (row_bytes * count)
 
     def matvec(self, kernel: Kernel, X: Any, v: Any, Y: Any = None) -> np.ndarray:
         """K(X, Y) v without K: (n, d), (m,) or (m, k) -> (n,) or (n, k), summed in float64.
@@ -244,26 +241,40 @@ class Engine:
     def diag(self, kernel: Kernel, X: Any) -> np.ndarray:
         """The kernel of each input with itself, shape (n,), without the Gram matrix."""
         X, _ = _checked(kernel, X)
-        job = Job(kernel_diagonal, kernel, result_dtype(X), {})
+        job, devices = Work(kernel_diagonal, kernel, X, None).job, self._devices()
         length = DIAGONAL_ROWS if len(X) > SHORTEST_SIDE else SHORTEST_SIDE
-        parts = [job(job.on_device(X[start : start + length], length)) for start in range(0, len(X), length)]
-        return np.concatenate(parts)[: len(X)].copy()
+
+        def run(device: jax.Device, start: int) -> np.ndarray:
+            return job(device, job.on_device(X[start : start + length], length, device))
+
+        with Workers(devices) as workers:
+            return np.concatenate(list(workers.map(run, range(0, len(X), length))))[: len(X)].copy()
 
     def plan(self, kernel: Kernel, X: Any, Y: Any = None) -> Plan:
-        """How `gram` would cut the matrix."""
-        X, Y = _checked(kernel, X, Y)
-        return self._plan(Job(kernel_tile, kernel, result_dtype(X, X if Y is None else Y), {}), X, Y)
+        """How `gram` would cut the matrix, in what memory and about how long it would take; shows as a summary.
 
-    def _plan(self, job: Job, X: np.ndarray, Y: np.ndarray | None, *, operand: bool = False) -> Plan:
-        shape = (len(X), len(X if Y is None else Y))
+        Compiles what `gram` needs, and times a few tiles.
+        """
+        work = Work(kernel_tile, kernel, *_checked(kernel, X, Y))
+        return self._timed(work, self._plan(work))
 
-        def tile_bytes(tile: tuple[int, int]) -> int:
-            shapes = [(side, *X.shape[1:]) for side in tile] + [tile] * operand
-            return job.executable(*shapes, same=Y is None and tile[0] >= len(X)).bytes
+    def _timed(self, work: Work, plan: Plan) -> Plan:
+        devices = self._devices()
+        return replace(plan, seconds_a_tile=Tiles(work, plan, n_devices=len(devices)).seconds_each(devices))
 
+    def _plan(self, work: Work, *, operand: bool = False) -> Plan:
+        devices = self._devices()
         return make_plan(
-            shape, symmetric=Y is None, budget=parse_memory(self.memory), tile_bytes=tile_bytes, workers=WORKERS
+            work.shape,
+            symmetric=work.Y is None,
+            budget=parse_memory(self.memory, devices),
+            needed_bytes=lambda tile: work.bytes_in_flight(tile, devices, operand=operand),
+            longest=LONGEST_SIDE.get(devices[0].platform, LONGEST_SIDE_ELSEWHERE),
+            dtype=work.job.dtype,
         )
+
+    def _devices(self) -> Sequence[jax.Device]:
+        return jax.local_devices() if self.devices is None else self.devices
 
     def _evaluate(
         self,
@@ -276,34 +287,12 @@ class Engine:
         **static: Hashable,
     ) -> np.ndarray:
         """Run a tile function over all tiles; `lead` are the result's dimensions in front of (n, m)."""
-        job = Job(function, kernel, result_dtype(X, X if Y is None else Y), static)
-        plan = self._plan(job, X, Y)
-        result = _allocate((*lead, *plan.shape), job.dtype)
-        height, width = plan.tile
-        rows = [job.on_device(X[i : i + height], height) for i in range(0, len(X), height)]
-        columns = rows if Y is None else [job.on_device(Y[j : j + width], width) for j in range(0, len(Y), width)]
-
-        def run(part: Rectangle) -> None:
-            i, j = part.top // height, part.left // width
-            tile = job(rows[i], columns[j], same=plan.symmetric and i == j)
-            tile = tile[..., : part.bottom - part.top, : part.right - part.left]
-            if not plan.symmetric:
-                result[..., part.rows, part.columns] = tile
-                return
-            mirrored = np.swapaxes(tile, -1, -2)
-            if i == j:  # here and not in the tile, where XLA would compute every entry twice
-                tile = mirrored = (tile + mirrored) / 2
-            result[..., part.rows, part.columns] = tile
-            result[..., part.columns, part.rows] = mirrored
-
-        blocks = plan.blocks()
-        with (
-            ThreadPoolExecutor(WORKERS) as pool,
-            tqdm(total=len(blocks), unit="block", disable=not self.progress) as bar,
-        ):
-            for block in blocks:
-                list(pool.map(run, plan.tiles(block)))
-                bar.update()
+        work = Work(function, kernel, X, Y, lead=lead, static=static)
+        plan = self._plan(work)
+        result, blocks = allocate((*lead, *plan.shape), plan.dtype), plan.blocks()
+        target = InMemory(result, symmetric=plan.symmetric)
+        with reporting(self.progress, len(blocks), unit="block") as step:
+            evaluate_blocks(work, plan, blocks, target, devices=self._devices(), step=step)
         return result
 
 
@@ -346,13 +335,3 @@ def _checked(kernel: Kernel, X: Any, Y: Any = None) -> tuple[np.ndarray, np.ndar
         )
     kernel.examine(X, Y)
     return X, Y
-
-
-def _allocate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    needed, available = int(np.prod(shape, dtype=object)) * dtype.itemsize, available_memory()
-    if needed > available:
-        raise MemoryError(
-            f"The result of shape {shape} in {dtype} needs {needed / 1e9:.1f} GB, and {available / 1e9:.1f} GB are "
-            "available: use fewer rows, or float32 inputs."
-        )
-    return np.empty(shape, dtype)

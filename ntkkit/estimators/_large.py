@@ -10,7 +10,7 @@ from sklearn.gaussian_process.kernels import Kernel as SklearnKernel
 from sklearn.utils import check_random_state, gen_batches
 
 from ntkkit.engine import Engine
-from ntkkit.engine.plan import available_memory, parse_memory
+from ntkkit.engine.memory import available_memory, parse_memory
 from ntkkit.estimators._validation import is_precomputed
 from ntkkit.kernels import Kernel
 from ntkkit.linalg import IterativeSolution, conjugate_gradients, entry_error, pivoted_cholesky, solve_nystrom

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from ntkkit.engine.plan import parse_memory
+from ntkkit.engine.memory import parse_memory
 from ntkkit.model_selection.blocks import Inputs, Matrices, Reader, or_raise
 from ntkkit.model_selection.folds import Folds
 

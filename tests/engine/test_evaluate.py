@@ -12,7 +12,8 @@ from sklearn.base import clone
 
 from ntkkit import NTK, Engine, FullyConnected, Kernel, gram
 from ntkkit.engine import compile as compile_module
-from ntkkit.engine import evaluate
+from ntkkit.engine import evaluate, memory
+from ntkkit.engine.compile import Job
 from ntkkit.engine.plan import Plan
 
 LINEAR = NTK(FullyConnected(depth=0, bias_var=0.5))
@@ -28,16 +29,18 @@ def linear(X, Y):
     m=st.integers(1, 50),
     height=st.integers(1, 3),
     width=st.integers(1, 3),
+    blocks=st.integers(1, 3),
     symmetric=st.booleans(),
 )
-def test_any_tiling_gives_the_same_matrix(n, m, height, width, symmetric):
+def test_any_tiling_gives_the_same_matrix(n, m, height, width, blocks, symmetric):
     rng = np.random.default_rng(n)
     X = rng.standard_normal((n, 3))
     Y = None if symmetric else rng.standard_normal((m, 3))
     tile = (8 * height, 8 * height if symmetric else 8 * width)  # few shapes: each is compiled once
-    shape = (n, n if symmetric else m)
+    block = tuple(blocks * side for side in tile)
+    plan = Plan((n, n if symmetric else m), tile, block, symmetric, np.dtype(np.float64))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "make_plan", lambda *args, **kwargs: Plan(shape, tile, symmetric))
+        patch.setattr(evaluate, "make_plan", lambda *args, **kwargs: plan)
         found = gram(LINEAR, X, Y)
     np.testing.assert_allclose(found, linear(X, X if Y is None else Y), rtol=1e-13, atol=1e-14)
 
@@ -53,8 +56,8 @@ def test_gram_of_several_tiles(n, rng):
 
 def test_symmetric_work_is_the_upper_triangle(rng, monkeypatch):
     X, calls = rng.standard_normal((1500, 2)), []
-    run = evaluate.Job.__call__
-    monkeypatch.setattr(evaluate.Job, "__call__", lambda job, *a, **k: (calls.append(k["same"]), run(job, *a, **k))[1])
+    run = Job.__call__
+    monkeypatch.setattr(Job, "__call__", lambda job, *a, **k: (calls.append(k["same"]), run(job, *a, **k))[1])
     gram(LINEAR, X)
     assert sorted(calls) == [False] * 3 + [True] * 3
     calls.clear()
@@ -119,13 +122,13 @@ def test_progress_counts_blocks(rng, capsys):
 
 
 def test_a_result_that_does_not_fit_is_refused_at_once(monkeypatch, rng):
-    monkeypatch.setattr(evaluate, "available_memory", lambda: 1000)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
     with pytest.raises(MemoryError, match=r"result of shape \(40, 40\) in float64 needs .* use fewer rows, or float32"):
         Engine(memory="1GB").gram(LINEAR, rng.standard_normal((40, 3)))
 
 
 def test_one_pair_that_does_not_fit_is_refused(rng):
-    with pytest.raises(MemoryError, match=r"memory=10 bytes is too little: one pair of inputs needs \d+ bytes"):
+    with pytest.raises(MemoryError, match=r"memory=10 bytes is too little: tiles of one pair of inputs need \d+ bytes"):
         Engine(memory=10).gram(LINEAR, rng.standard_normal((40, 3)))
 
 
@@ -137,7 +140,7 @@ def test_bad_memory_is_refused_at_once():
 def test_engine_is_a_value():
     engine = Engine(memory="1GB")
     assert clone(engine, safe=False) == engine
-    assert repr(engine) == "Engine(memory='1GB', progress=False)"
+    assert repr(engine) == "Engine(memory='1GB', devices=None, progress=False)"
 
 
 def test_an_error_in_a_tile_reaches_the_caller(rng):

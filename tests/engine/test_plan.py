@@ -3,15 +3,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntkkit.engine.plan import LONGEST_SIDE, TILES_A_BLOCK_SIDE, Plan, make_plan, parse_memory
+from ntkkit.engine.memory import parse_memory
+from ntkkit.engine.plan import LONGEST_SIDE, Plan, make_plan
+
+DTYPE = np.dtype(np.float32)
+LONGEST = LONGEST_SIDE["cpu"]
 
 
 @given(n=st.integers(1, 200), m=st.integers(1, 200), height=st.integers(1, 60), width=st.integers(1, 60))
 def test_tiles_cover_every_cell_once(n, m, height, width):
-    plan = Plan((n, m), (height, width), symmetric=False)
+    plan = Plan((n, m), (height, width), (3 * height, 2 * width), symmetric=False, dtype=DTYPE)
     covered = np.zeros((n, m), int)
     for block in plan.blocks():
-        assert block.bottom - block.top <= TILES_A_BLOCK_SIDE * height
+        assert block.bottom - block.top <= 3 * height
         for tile in plan.tiles(block):
             covered[tile.rows, tile.columns] += 1
             assert tile.top % height == tile.left % width == 0
@@ -20,7 +24,7 @@ def test_tiles_cover_every_cell_once(n, m, height, width):
 
 @given(n=st.integers(1, 300), side=st.integers(1, 60))
 def test_symmetric_tiles_cover_the_upper_triangle_and_mirror_the_rest(n, side):
-    plan = Plan((n, n), (side, side), symmetric=True)
+    plan = Plan((n, n), (side, side), (2 * side, 2 * side), symmetric=True, dtype=DTYPE)
     covered = np.zeros((n, n), int)
     for block in plan.blocks():
         for tile in plan.tiles(block):
@@ -32,10 +36,10 @@ def test_symmetric_tiles_cover_the_upper_triangle_and_mirror_the_rest(n, side):
 
 @given(n=st.integers(1, 5000), m=st.integers(1, 5000))
 def test_tiles_are_cut_evenly(n, m):
-    plan = make_plan((n, m), symmetric=False, budget=1, tile_bytes=lambda tile: 0)
+    plan = make_plan((n, m), symmetric=False, budget=1, needed_bytes=lambda tile: 0, dtype=DTYPE)
     for size, side in zip((n, m), plan.tile, strict=True):
         count = -(-size // side)
-        assert side <= LONGEST_SIDE
+        assert side <= LONGEST
         assert count * side - size < 64 * count
 
 
@@ -44,11 +48,11 @@ def test_budget_shortens_tiles_and_says_when_none_fits():
         return 100 + 10 * tile[0] * tile[1]
 
     for budget in (10_000_000, 100_000, 5_000, 300):
-        plan = make_plan((1000, 700), symmetric=False, budget=budget, tile_bytes=bytes_of, workers=2)
-        assert 2 * bytes_of(plan.tile) <= budget
+        plan = make_plan((1000, 700), symmetric=False, budget=budget, needed_bytes=bytes_of, dtype=DTYPE)
+        assert plan.tile_bytes == bytes_of(plan.tile) <= budget
     assert plan.tile[0] >= 1
-    with pytest.raises(MemoryError, match=r"memory=200 bytes is too little: one pair of inputs needs 220 bytes"):
-        make_plan((1000, 700), symmetric=True, budget=200, tile_bytes=bytes_of, workers=2)
+    with pytest.raises(MemoryError, match=r"memory=100 bytes is too little: tiles of one pair of inputs need 110 bytes"):
+        make_plan((1000, 700), symmetric=True, budget=100, needed_bytes=bytes_of, dtype=DTYPE)
 
 
 @pytest.mark.parametrize(

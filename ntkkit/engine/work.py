@@ -1,0 +1,196 @@
+"""The work of one matrix: its tiles on the devices, and the parts of a result that they are written to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from jax import Array
+
+from ntkkit.engine.compile import Job
+from ntkkit.engine.plan import Plan, Rectangle
+from ntkkit.engine.workers import ROWS_KEPT, THREADS_A_DEVICE, Rows, Workers
+from ntkkit.kernels.base import Kernel
+from ntkkit.kernels.inputs import result_dtype
+
+# A tile that takes longer than this is timed alone, shorter ones in company.
+LONG_TILE_SECONDS = 0.5
+
+
+class Work:
+    """A matrix to be evaluated: a tile function, its kernel and its inputs; Y=None where it is symmetric.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(kernel, X, Y, same=..., **static)``, pure jax, (height, d), (width, d) -> (*lead, height, width).
+    kernel : Kernel
+    X, Y : ndarray
+        Checked inputs.
+    lead : tuple of int
+        The result's dimensions in front of (n, m).
+    static : dict
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Array],
+        kernel: Kernel,
+        X: np.ndarray,
+        Y: np.ndarray | None,
+        *,
+        lead: tuple[int, ...] = (),
+        static: dict[str, Hashable] | None = None,
+    ) -> None:
+        self.arguments = (function, kernel, X, Y, lead, static)
+        self.X, self.Y, self.lead = X, Y, lead
+        self.job = Job(function, kernel, result_dtype(X, X if Y is None else Y), static or {})
+        self.shape = (len(X), len(X if Y is None else Y))
+
+    def __reduce__(self) -> Any:
+        function, kernel, X, Y, lead, static = self.arguments
+        return _rebuilt, (function, kernel, X, Y, lead, static)
+
+    def bytes_in_flight(self, tile: tuple[int, int], devices: Sequence[jax.Device], *, operand: bool = False) -> int:
+        """What the tiles in flight on one memory need: all devices' on a CPU, one's elsewhere."""
+        shapes = [(side, *self.X.shape[1:]) for side in tile]
+        same = self.Y is None and tile[0] >= len(self.X)
+        executable = self.job.executable(*shapes, *[tile] * operand, device=devices[0], same=same)
+        rows = ROWS_KEPT * sum(int(np.prod(shape)) for shape in shapes) * self.job.dtype.itemsize
+        sharing = len(devices) if devices[0].platform == "cpu" else 1
+        return sharing * (THREADS_A_DEVICE * executable.bytes + min(rows, self.X.nbytes))
+
+
+def _rebuilt(function: Any, kernel: Any, X: Any, Y: Any, lead: Any, static: Any) -> Work:
+    return Work(function, kernel, X, Y, lead=lead, static=static)
+
+
+class Tiles:
+    """The tiles of a work's matrix under a plan, on any device.
+
+    Parameters
+    ----------
+    work : Work
+    plan : Plan
+    n_devices : int
+    keep_columns : int, optional
+        How many tiles' worth of rows of Y stay on each device.
+    """
+
+    def __init__(self, work: Work, plan: Plan, *, n_devices: int, keep_columns: int = ROWS_KEPT) -> None:
+        self.work, self.plan = work, plan
+        height, width = plan.tile
+        self.rows = Rows(work.job, work.X, height, keep=ROWS_KEPT * n_devices)
+        keep = keep_columns * n_devices
+        self.columns = self.rows if work.Y is None else Rows(work.job, work.Y, width, keep=keep)
+
+    def __call__(self, device: jax.Device, place: Rectangle) -> np.ndarray:
+        """One tile, of the size of what is there."""
+        height, width = place.shape
+        return self.whole(device, place)[..., :height, :width]
+
+    def whole(self, device: jax.Device, place: Rectangle, *operands: Array) -> np.ndarray:
+        """What the function returns for a tile of full size and its operands."""
+        same = self.plan.symmetric and place.top == place.left
+        rows, columns = self.rows.on(device, place.top), self.columns.on(device, place.left)
+        return self.work.job(device, rows, columns, *operands, same=same)
+
+    def seconds_each(self, devices: Sequence[jax.Device]) -> float:
+        """Measure what a tile takes, divided by how many run at a time."""
+        place = self.plan.tiles(self.plan.blocks()[0])[-1]
+        self(devices[0], place)  # compiles
+        start = time.perf_counter()
+        self(devices[0], place)
+        alone = time.perf_counter() - start
+        if alone > LONG_TILE_SECONDS:
+            return alone / len(devices)
+        with Workers(devices) as workers:
+            list(workers.map(self, [place] * workers.count))
+            start, n_tiles = time.perf_counter(), 4 * workers.count
+            list(workers.map(self, [place] * n_tiles))
+        return (time.perf_counter() - start) / n_tiles
+
+
+class Part(NamedTuple):
+    """Where a block's entries are written.
+
+    Attributes
+    ----------
+    here : ndarray of shape (*lead, height, width)
+    mirror : ndarray of shape (*lead, width, height) or None
+        Where the transposed tiles of a symmetric matrix go.
+    """
+
+    here: np.ndarray
+    mirror: np.ndarray | None
+
+
+class Target(Protocol):
+    """A result that blocks are written to."""
+
+    def open(self, block: Rectangle) -> Part:
+        """Return where the block's tiles go."""
+
+    def close(self, block: Rectangle, part: Part) -> None:
+        """Take note that all are there."""
+
+
+class InMemory:
+    """A whole matrix in memory."""
+
+    def __init__(self, result: np.ndarray, *, symmetric: bool) -> None:
+        self.result, self.symmetric = result, symmetric
+
+    def open(self, block: Rectangle) -> Part:
+        here = self.result[..., block.rows, block.columns]
+        return Part(here, self.result[..., block.columns, block.rows] if self.symmetric else None)
+
+    def close(self, block: Rectangle, part: Part) -> None:
+        """Nothing is left to do."""
+
+
+Item = tuple[Rectangle, Part, Rectangle, bool]  # a block, where it goes, one of its tiles, whether it is the last
+
+
+def buffer(work: Work, plan: Plan, block: Rectangle) -> Part:
+    """A block by itself; on the diagonal of a symmetric matrix it is its own mirror image."""
+    here = np.empty((*work.lead, *block.shape), plan.dtype)
+    return Part(here, here if plan.symmetric and block.top == block.left else None)
+
+
+def evaluate_blocks(
+    work: Work,
+    plan: Plan,
+    blocks: Sequence[Rectangle],
+    target: Target,
+    *,
+    devices: Sequence[jax.Device],
+    step: Callable[[int], None] = lambda n: None,
+) -> None:
+    """Evaluate blocks, tile by tile on all devices, into a target; `step` is called after each."""
+    evaluate = Tiles(work, plan, n_devices=len(devices))
+
+    def items() -> Iterator[Item]:
+        for block in blocks:
+            part, tiles = target.open(block), plan.tiles(block)
+            yield from ((block, part, tile, tile is tiles[-1]) for tile in tiles)
+
+    def run(device: jax.Device, item: Item) -> Item:
+        block, part, place, _ = item
+        tile, inside = evaluate(device, place), place.inside(block)
+        transposed = np.swapaxes(tile, -1, -2)
+        if plan.symmetric and place.top == place.left:  # here and not in the tile, where XLA would compute all twice
+            tile = transposed = (tile + transposed) / 2
+        part.here[..., inside.rows, inside.columns] = tile
+        if part.mirror is not None:
+            part.mirror[..., inside.columns, inside.rows] = transposed
+        return item
+
+    with Workers(devices) as workers:
+        for block, part, _, last in workers.map(run, items()):
+            if last:
+                target.close(block, part)
+                step(1)
