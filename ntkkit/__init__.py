@@ -1,6 +1,6 @@
 """Kernel machines whose kernels are exact limits of infinitely wide neural networks."""
 
-from ntkkit.engine import Engine, gram
+from ntkkit.engine import Cache, Engine, gram
 from ntkkit.estimators import (
     NeuralKernelClassifier,
     NeuralKernelClassifierCV,
@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "NNGP",
     "NTK",
+    "Cache",
     "Constant",
     "Engine",
     "FullyConnected",

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import jax
 import numpy as np
-from jax import Array
 
-from ntkkit.engine.memory import allocate, parse_memory
-from ntkkit.engine.plan import LONGEST_SIDE, LONGEST_SIDE_ELSEWHERE, SHORTEST_SIDE, Plan, Rectangle, make_plan
+from ntkkit.engine.cache import Cache
+from ntkkit.engine.memory import parse_memory
+from ntkkit.engine.plan import SHORTEST_SIDE, Plan, Rectangle
 from ntkkit.engine.precision import in_x64
 from ntkkit.engine.progress import Progress, reporting
+from ntkkit.engine.result import Means
+from ntkkit.engine.store import load, multiply
 from ntkkit.engine.tiles import (
     free_hyperparameters,
     kernel_diagonal,
@@ -22,7 +26,7 @@ from ntkkit.engine.tiles import (
     tile_pullback,
     tile_with_gradient,
 )
-from ntkkit.engine.work import InMemory, Tiles, Work, evaluate_blocks
+from ntkkit.engine.work import Tiles, Work
 from ntkkit.engine.workers import ROWS_KEPT, THREADS_A_DEVICE, Workers
 from ntkkit.kernels.base import Kernel
 from ntkkit.kernels.limits import NNGP, NTK
@@ -43,6 +47,17 @@ class Engine:
         machine, and each device with a memory of its own, has available.
     devices : sequence of jax.Device, optional
         Where tiles are evaluated; None is all of this process, ``jax.local_devices()``. Equal devices give equal bits.
+    store : path-like, optional
+        A directory for the matrix of `gram`, a Zarr array, which is then returned in place of a numpy array: for
+        matrices that do not fit the memory, or take hours. Blocks are written as they are finished; whatever stops the
+        process, the next call with the same arguments evaluates only those that are missing. A store holds one matrix;
+        a call with other arguments says what differs. Safe against a kill at any moment, not against a power failure.
+        Needs the extra `store`, and a kernel without functions that have no name (lambdas).
+    cache : Cache, optional
+        Remembers matrices of `gram`, for the next call with the same arguments.
+    cluster : distributed.Client, optional
+        A Dask cluster whose workers evaluate the blocks of `gram` on all their devices, and write them to the store, if
+        there is one, which they must then reach by the same path. Needs the extra `cluster`.
     progress : bool or callable, default=False
         True shows a bar: blocks done, rate, time left. A function is called with (done, total) instead.
 
@@ -58,6 +73,9 @@ class Engine:
 
     memory: int | str = "auto"
     devices: Sequence[jax.Device] | None = None
+    store: str | os.PathLike[str] | None = None
+    cache: Cache | None = None
+    cluster: Any = None
     progress: Progress = False
 
     def __post_init__(self) -> None:
@@ -68,21 +86,48 @@ class Engine:
             raise ValueError(
                 f"devices must be None or some of jax.devices(), found {self.devices!r}: give a list of them."
             )
+        if self.store is not None and not isinstance(self.store, (str, os.PathLike)):
+            raise TypeError(f"store must be a path or None, found {self.store!r}.")
+        if self.cache is not None and not isinstance(self.cache, Cache):
+            raise TypeError(f"cache must be a Cache, such as Cache(memory='2GB'), or None, found {self.cache!r}.")
+        if self.store is not None and self.cache is not None:
+            raise ValueError(
+                "store= keeps one matrix and cache= many; give one of them (Cache(directory=...) is on disk, too)."
+            )
+        if self.cluster is not None and not hasattr(self.cluster, "scatter"):
+            raise TypeError(f"cluster must be a distributed.Client or None, found {self.cluster!r}.")
 
     def __sklearn_clone__(self) -> Self:
         return self
 
-    def gram(self, kernel: Kernel, X: Any, Y: Any = None) -> np.ndarray:
+    def gram(self, kernel: Kernel, X: Any, Y: Any = None) -> Any:
         """The kernel of every pair: (n, d), (m, d) -> (n, m). Without Y, or with Y being X, one triangle is computed.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            With a `store` it is a Zarr array of this shape, read by slicing.
 
         Raises
         ------
         ValueError
-            If the inputs are not what the kernel reads, or their numbers of features differ.
+            If the inputs are not what the kernel reads, their numbers of features differ, or the store holds another
+            matrix.
         MemoryError
             If the result does not fit the machine, or one pair does not fit `memory`.
+        OSError
+            If the store cannot be written, or another process is writing to it (BlockingIOError).
         """
-        return self._evaluate(kernel_tile, kernel, *_checked(kernel, X, Y))
+        work = Work(kernel_tile, kernel, *_checked(kernel, X, Y))
+        if self.store is not None:
+            return self._means().stored(work, self.store)
+        if self.cache is None:
+            return self._means().in_memory(work)
+        return self.cache.find(kernel, work.X, work.Y, lambda path: self._evaluated(work, path))
+
+    def _evaluated(self, work: Work, path: Path | None) -> np.ndarray:
+        """The matrix in memory, by way of a store if there is a path."""
+        return self._means().in_memory(work) if path is None else load(self._means().stored(work, path))
 
     def gram_at_depths(self, kernel: NTK | NNGP, X: Any, Y: Any = None, *, depths: Sequence[int]) -> np.ndarray:
         """The kernel of every pair at several depths of its network, in one pass through the deepest.
@@ -105,14 +150,18 @@ class Engine:
         ValueError
             If the network has no depth, or a depth is too small.
         """
+        self._refuse_store("gram_at_depths")
         deepest = kernel.replace(network__depth=max(depths))
-        checked = _checked(deepest, X, Y)
-        return self._evaluate(tile_at_depths, deepest, *checked, lead=(len(depths),), depths=tuple(depths))
+        static: dict[str, Hashable] = {"depths": tuple(depths)}
+        work = Work(tile_at_depths, deepest, *_checked(deepest, X, Y), lead=(len(depths),), static=static)
+        return self._means().in_memory(work)
 
     def gram_gradient(self, kernel: Kernel, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """The Gram matrix (n, n), and its gradient (n, n, p) with respect to the log of each free hyperparameter."""
+        self._refuse_store("gram_gradient")
         paths, n_values = free_hyperparameters(kernel)
-        stacked = self._evaluate(tile_with_gradient, kernel, *_checked(kernel, X), lead=(1 + n_values,), paths=paths)
+        work = Work(tile_with_gradient, kernel, *_checked(kernel, X), lead=(1 + n_values,), static={"paths": paths})
+        stacked = self._means().in_memory(work)
         return stacked[0], np.moveaxis(stacked[1:], 0, -1)
 
     def pullback(self, kernel: Kernel, X: Any, weights: Any) -> np.ndarray:
@@ -142,8 +191,9 @@ class Engine:
             raise ValueError(f"weights must be finite and of shape {(len(X), len(X))}, found shape {weights.shape}.")
         paths, n_values = free_hyperparameters(kernel)
         work = Work(tile_pullback, kernel, X, None, static={"paths": paths})
-        plan = self._plan(work, operand=True)
-        tiles, devices = Tiles(work, plan, n_devices=len(self._devices())), self._devices()
+        means = self._means()
+        plan = means.plan(work, operand=True)
+        tiles = Tiles(work, plan, n_devices=len(means.devices))
 
         def run(device: jax.Device, place: Rectangle) -> np.ndarray:
             both = weights[place.rows, place.columns] + weights[place.columns, place.rows].T
@@ -151,7 +201,7 @@ class Engine:
             padded[: both.shape[0], : both.shape[1]] = both / 2 if place.top == place.left else both
             return tiles.whole(device, place, in_x64(jax.device_put, padded, device)).astype(np.float64)
 
-        with Workers(devices) as workers:
+        with Workers(means.devices) as workers:
             return np.sum(list(workers.map(run, plan.tiles(plan.whole))), axis=0).reshape(n_values)
 
     def panels(
@@ -179,14 +229,14 @@ class Engine:
             If one row of the matrix, or one pair, does not fit `memory`.
         """
         X, Y = _checked(kernel, X, Y)
-        Y, devices = X if Y is None else Y, self._devices()
+        Y, means = X if Y is None else Y, self._means()
         work = Work(kernel_tile, kernel, X, Y)
         n_rows = self._rows_a_panel(len(Y) * work.job.dtype.itemsize)
-        plan = self._plan(Work(kernel_tile, kernel, X[:n_rows], Y))
+        plan = means.plan(Work(kernel_tile, kernel, X[:n_rows], Y))
         step, width = min(plan.tile[0], n_rows), plan.tile[1]
         n_columns = -(-len(Y) // width)
-        fits = Y.nbytes <= parse_memory(self.memory, devices) // 4
-        tiles = Tiles(work, plan, n_devices=len(devices), keep_columns=n_columns if fits else ROWS_KEPT)
+        fits = Y.nbytes <= means.budget // 4
+        tiles = Tiles(work, plan, n_devices=len(means.devices), keep_columns=n_columns if fits else ROWS_KEPT)
 
         def run(device: jax.Device, rows: Rectangle) -> tuple[slice, Any]:
             panel = np.empty(rows.shape, plan.dtype)
@@ -195,15 +245,15 @@ class Engine:
             return rows.rows, apply(panel)
 
         pieces = Rectangle(0, len(X), 0, len(Y)).cut(step, len(Y), upper=False)
-        with Workers(devices) as workers, reporting(self.progress, len(X), unit="row") as done:
+        with Workers(means.devices) as workers, reporting(self.progress, len(X), unit="row") as done:
             for rows, result in workers.map(run, pieces):
                 done(rows.stop - rows.start)
                 yield rows, result
 
     def _rows_a_panel(self, row_bytes: int) -> int:
         """Rows of which one panel a worker, and one that waits, take no more than half of the memory."""
-        devices = self._devices()
-        budget, count = parse_memory(self.memory, devices) // 2, THREADS_A_DEVICE * len(devices) + 1
+        means = self._means()
+        budget, count = means.budget // 2, THREADS_A_DEVICE * len(means.devices) + 1
         if row_bytes * count > budget:
             raise MemoryError(
                 f"memory={self.memory!r} is too little: {count} rows of the kernel matrix need {row_bytes * count} "
@@ -212,7 +262,9 @@ class Engine:
         return budget // (row_bytes * count)
 
     def matvec(self, kernel: Kernel, X: Any, v: Any, Y: Any = None) -> np.ndarray:
-        """K(X, Y) v without K: (n, d), (m,) or (m, k) -> (n,) or (n, k), summed in float64.
+        """K(X, Y) v without K in memory: (n, d), (m,) or (m, k) -> (n,) or (n, k), summed in float64.
+
+        With a `store` K is evaluated into it, once, and read from it; else parts of it are evaluated in every call.
 
         Parameters
         ----------
@@ -236,12 +288,14 @@ class Engine:
         m = len(X if Y is None else Y)
         if v.ndim not in (1, 2) or len(v) != m or not np.isfinite(v).all():
             raise ValueError(f"v must be finite and of shape ({m},) or ({m}, k), found shape {v.shape}.")
+        if self.store is not None:
+            return multiply(self.gram(kernel, X, Y), v.reshape(m, -1)).reshape(-1, *v.shape[1:])
         return np.concatenate([part for _, part in self.panels(kernel, X, Y, apply=lambda panel: panel @ v)])
 
     def diag(self, kernel: Kernel, X: Any) -> np.ndarray:
         """The kernel of each input with itself, shape (n,), without the Gram matrix."""
         X, _ = _checked(kernel, X)
-        job, devices = Work(kernel_diagonal, kernel, X, None).job, self._devices()
+        job, devices = Work(kernel_diagonal, kernel, X, None).job, self._means().devices
         length = DIAGONAL_ROWS if len(X) > SHORTEST_SIDE else SHORTEST_SIDE
 
         def run(device: jax.Device, start: int) -> np.ndarray:
@@ -255,45 +309,18 @@ class Engine:
 
         Compiles what `gram` needs, and times a few tiles.
         """
-        work = Work(kernel_tile, kernel, *_checked(kernel, X, Y))
-        return self._timed(work, self._plan(work))
+        return self._means().outlook(Work(kernel_tile, kernel, *_checked(kernel, X, Y)), self.store)
 
-    def _timed(self, work: Work, plan: Plan) -> Plan:
-        devices = self._devices()
-        return replace(plan, seconds_a_tile=Tiles(work, plan, n_devices=len(devices)).seconds_each(devices))
+    def _means(self) -> Means:
+        devices = jax.local_devices() if self.devices is None else self.devices
+        return Means(self.memory, devices, self.cluster, self.progress)
 
-    def _plan(self, work: Work, *, operand: bool = False) -> Plan:
-        devices = self._devices()
-        return make_plan(
-            work.shape,
-            symmetric=work.Y is None,
-            budget=parse_memory(self.memory, devices),
-            needed_bytes=lambda tile: work.bytes_in_flight(tile, devices, operand=operand),
-            longest=LONGEST_SIDE.get(devices[0].platform, LONGEST_SIDE_ELSEWHERE),
-            dtype=work.job.dtype,
-        )
-
-    def _devices(self) -> Sequence[jax.Device]:
-        return jax.local_devices() if self.devices is None else self.devices
-
-    def _evaluate(
-        self,
-        function: Callable[..., Array],
-        kernel: Kernel,
-        X: np.ndarray,
-        Y: np.ndarray | None,
-        *,
-        lead: tuple[int, ...] = (),
-        **static: Hashable,
-    ) -> np.ndarray:
-        """Run a tile function over all tiles; `lead` are the result's dimensions in front of (n, m)."""
-        work = Work(function, kernel, X, Y, lead=lead, static=static)
-        plan = self._plan(work)
-        result, blocks = allocate((*lead, *plan.shape), plan.dtype), plan.blocks()
-        target = InMemory(result, symmetric=plan.symmetric)
-        with reporting(self.progress, len(blocks), unit="block") as step:
-            evaluate_blocks(work, plan, blocks, target, devices=self._devices(), step=step)
-        return result
+    def _refuse_store(self, name: str) -> None:
+        if self.store is not None:
+            raise ValueError(
+                f"store={str(self.store)!r} is for the matrix of gram; {name} would put others there: use an engine "
+                "without a store for it (a search over kernels has a cache of its own)."
+            )
 
 
 def gram(kernel: Kernel, X: Any, Y: Any = None, *, engine: Engine | None = None) -> np.ndarray:

@@ -45,14 +45,12 @@ class Work:
         lead: tuple[int, ...] = (),
         static: dict[str, Hashable] | None = None,
     ) -> None:
-        self.arguments = (function, kernel, X, Y, lead, static)
-        self.X, self.Y, self.lead = X, Y, lead
-        self.job = Job(function, kernel, result_dtype(X, X if Y is None else Y), static or {})
+        self.function, self.kernel, self.X, self.Y, self.lead, self.static = function, kernel, X, Y, lead, static or {}
+        self.job = Job(function, kernel, result_dtype(X, X if Y is None else Y), self.static)
         self.shape = (len(X), len(X if Y is None else Y))
 
     def __reduce__(self) -> Any:
-        function, kernel, X, Y, lead, static = self.arguments
-        return _rebuilt, (function, kernel, X, Y, lead, static)
+        return _rebuilt, (self.function, self.kernel, self.X, self.Y, self.lead, self.static)
 
     def bytes_in_flight(self, tile: tuple[int, int], devices: Sequence[jax.Device], *, operand: bool = False) -> int:
         """What the tiles in flight on one memory need: all devices' on a CPU, one's elsewhere."""
@@ -155,9 +153,9 @@ class InMemory:
 Item = tuple[Rectangle, Part, Rectangle, bool]  # a block, where it goes, one of its tiles, whether it is the last
 
 
-def buffer(work: Work, plan: Plan, block: Rectangle) -> Part:
+def buffer(plan: Plan, block: Rectangle, *, lead: tuple[int, ...] = ()) -> Part:
     """A block by itself; on the diagonal of a symmetric matrix it is its own mirror image."""
-    here = np.empty((*work.lead, *block.shape), plan.dtype)
+    here = np.empty((*lead, *block.shape), plan.dtype)
     return Part(here, here if plan.symmetric and block.top == block.left else None)
 
 

@@ -203,15 +203,21 @@ class _Reference(tuple):
     __slots__ = ()
 
 
-def _by_name(value: Any) -> Any:
+def named(value: Any) -> tuple[str, str] | None:
+    """Module and name by which any process finds a function; None where there are none."""
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "<")
     if not callable(value) or isinstance(value, type) or "<" in name or module in (None, "__main__"):
-        return value
+        return None
     try:
         found = _looked_up(module, name)
     except (ImportError, AttributeError):
-        return value
-    return _Reference((module, name)) if found is value else value
+        return None
+    return (module, name) if found is value else None
+
+
+def _by_name(value: Any) -> Any:
+    name = named(value)
+    return value if name is None else _Reference(name)
 
 
 def _unpickled(cls: type[Value], params: dict[str, Any]) -> Value:

@@ -51,7 +51,9 @@ def test_budget_shortens_tiles_and_says_when_none_fits():
         plan = make_plan((1000, 700), symmetric=False, budget=budget, needed_bytes=bytes_of, dtype=DTYPE)
         assert plan.tile_bytes == bytes_of(plan.tile) <= budget
     assert plan.tile[0] >= 1
-    with pytest.raises(MemoryError, match=r"memory=100 bytes is too little: tiles of one pair of inputs need 110 bytes"):
+    with pytest.raises(
+        MemoryError, match=r"memory=100 bytes is too little: tiles of one pair of inputs need 110 bytes"
+    ):
         make_plan((1000, 700), symmetric=True, budget=100, needed_bytes=bytes_of, dtype=DTYPE)
 
 

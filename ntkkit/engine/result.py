@@ -1,0 +1,132 @@
+"""Where the matrix of a work goes: into memory or a store, from this machine's devices or a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from ntkkit.engine.fingerprint import describe_matrix
+from ntkkit.engine.memory import allocate, parse_memory
+from ntkkit.engine.plan import LONGEST_SIDE, LONGEST_SIDE_ELSEWHERE, Plan, Rectangle, make_plan
+from ntkkit.engine.progress import Progress, reporting
+from ntkkit.engine.store import IntoStore, Store
+from ntkkit.engine.work import InMemory, Target, Tiles, Work, evaluate_blocks
+
+log = logging.getLogger("ntkkit")
+
+# A block that is stored or sent exists in so many copies: evaluated, mirrored, encoded, and the next one.
+COPIES_OF_A_BLOCK = 8
+
+
+@dataclass(frozen=True)
+class Means:
+    """With what matrices are evaluated; parameters of `Engine`."""
+
+    memory: int | str
+    devices: Sequence[jax.Device]
+    cluster: Any
+    progress: Progress
+
+    @property
+    def budget(self) -> int:
+        """Bytes for tiles in flight, and for blocks besides."""
+        return parse_memory(self.memory, self.devices)
+
+    def plan(self, work: Work, *, operand: bool = False, longest: int | None = None) -> Plan:
+        """How the work is cut into tiles; `operand` says that each tile reads one of its size."""
+        kind = LONGEST_SIDE.get(self.devices[0].platform, LONGEST_SIDE_ELSEWHERE)
+        return make_plan(
+            work.shape,
+            symmetric=work.Y is None,
+            budget=self.budget,
+            needed_bytes=lambda tile: work.bytes_in_flight(tile, self.devices, operand=operand),
+            dtype=work.job.dtype,
+            longest=kind if longest is None else min(kind, longest),
+        )
+
+    def timed(self, work: Work, plan: Plan) -> Plan:
+        """Add the time of a tile to a plan, measured here."""
+        tiles = Tiles(work, plan, n_devices=len(self.devices))
+        return replace(plan, seconds_a_tile=tiles.seconds_each(self.devices))
+
+    def in_large_blocks(self, work: Work, plan: Plan) -> Plan:
+        """The plan with its time, and with blocks that are worth storing or sending."""
+        n_workers = 1
+        if self.cluster is not None:
+            from ntkkit.engine.cluster import n_threads
+
+            n_workers = n_threads(self.cluster)
+        itemsize_factor = int(np.prod(work.lead, dtype=int)) * COPIES_OF_A_BLOCK
+        return self.timed(work, plan).with_blocks(self.budget // itemsize_factor, n_workers=n_workers)
+
+    def run(
+        self, work: Work, plan: Plan, blocks: Sequence[Rectangle], target: Target, *, store: Store | None = None
+    ) -> None:
+        """Evaluate blocks of a plan into a target; with a store, workers of a cluster write to it themselves."""
+        total = len(plan.blocks())
+        with reporting(self.progress, total, unit="block", done=total - len(blocks)) as step:
+            if self.cluster is None:
+                evaluate_blocks(work, plan, blocks, target, devices=self.devices, step=step)
+                return
+            from ntkkit.engine.cluster import evaluate_on_cluster
+
+            sink = None if store is None else store.write
+            evaluate_on_cluster(self.cluster, work, plan, blocks, target, sink=sink, step=step)
+
+    def in_memory(self, work: Work) -> np.ndarray:
+        """The matrix, (*lead, n, m)."""
+        plan = self.plan(work)
+        result = allocate((*work.lead, *plan.shape), plan.dtype)
+        if self.cluster is not None:
+            plan = self.in_large_blocks(work, plan)
+        self.run(work, plan, plan.blocks(), InMemory(result, symmetric=plan.symmetric))
+        return result
+
+    def stored(self, work: Work, path: str | os.PathLike[str]) -> Any:
+        """The matrix as a Zarr array; blocks that are in the store already are not evaluated again."""
+        store, description = Store(path), _description(work)
+        block = store.block(description)
+        missing = None
+        if block is not None and not (missing := store.missing(_chunks(work, block))):
+            return store.array()
+        with store.locked():
+            block = store.block(description)  # another process may have begun meanwhile
+            if block is None:
+                plan = self.in_large_blocks(work, self.plan(work))
+                store.create(plan, description)
+            else:
+                plan = replace(self.plan(work, longest=max(block)), block=block)
+            missing = store.missing(plan, missing)
+            store.clear(missing, plan)
+            n_blocks = len(plan.blocks())
+            log.info("%d of %d blocks are in store=%r", n_blocks - len(missing), n_blocks, str(store.path))
+            with IntoStore(store, plan) as target:
+                self.run(work, plan, missing, target, store=store)
+        return store.array()
+
+    def outlook(self, work: Work, path: str | os.PathLike[str] | None) -> Plan:
+        """What would be done, and about how long it would take."""
+        plan = self.plan(work)
+        if path is None and self.cluster is None:
+            return self.timed(work, plan)
+        plan = self.in_large_blocks(work, plan)
+        block = None if path is None else Store(path).block(_description(work))
+        if path is None or block is None:
+            return plan
+        plan = replace(plan, block=block)
+        return replace(plan, n_stored=len(plan.blocks()) - len(Store(path).missing(plan)))
+
+
+def _description(work: Work) -> dict[str, Any]:
+    return describe_matrix(work.kernel, work.X, work.Y, work.job.dtype)
+
+
+def _chunks(work: Work, block: tuple[int, int]) -> Plan:
+    """The blocks of a store, whatever the tiles."""
+    return Plan(work.shape, block, block, work.Y is None, work.job.dtype)
