@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import jax
@@ -62,7 +63,7 @@ def evaluate_on_cluster(
     waiting, places = iter(blocks), dict[str, Rectangle]()
 
     def submit(count: int) -> Iterator[Any]:
-        for block, _ in zip(waiting, range(count), strict=False):
+        for block in islice(waiting, count):
             future = client.submit(_evaluate, shared, plan, block, sink, pure=False)
             places[future.key] = block
             yield future

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -100,6 +100,11 @@ class Engine:
     def __sklearn_clone__(self) -> Self:
         return self
 
+    @property
+    def local(self) -> Engine:
+        """The same without store and cluster, for small matrices besides the large one."""
+        return replace(self, store=None, cluster=None)
+
     def gram(self, kernel: Kernel, X: Any, Y: Any = None) -> Any:
         """The kernel of every pair: (n, d), (m, d) -> (n, m). Without Y, or with Y being X, one triangle is computed.
 
@@ -154,7 +159,11 @@ class Engine:
         deepest = kernel.replace(network__depth=max(depths))
         static: dict[str, Hashable] = {"depths": tuple(depths)}
         work = Work(tile_at_depths, deepest, *_checked(deepest, X, Y), lead=(len(depths),), static=static)
-        return self._means().in_memory(work)
+        found = self._means().in_memory(work)
+        if self.cache is not None:
+            for depth, K in zip(depths, found, strict=True):
+                self.cache.add(kernel.replace(network__depth=depth), work.X, work.Y, K)
+        return found
 
     def gram_gradient(self, kernel: Kernel, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """The Gram matrix (n, n), and its gradient (n, n, p) with respect to the log of each free hyperparameter."""

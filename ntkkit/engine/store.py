@@ -251,13 +251,15 @@ class IntoStore:
 
 
 def load(K: Any) -> np.ndarray:
-    """A stored matrix in memory.
+    """A matrix in memory, which a store may have held.
 
     Raises
     ------
     MemoryError
         If it does not fit.
     """
+    if isinstance(K, np.ndarray):
+        return K
     allocate(K.shape, K.dtype)
     return K[...]
 

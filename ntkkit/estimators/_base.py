@@ -11,10 +11,11 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator, clone
 from sklearn.gaussian_process.kernels import Kernel as SklearnKernel
 from sklearn.utils import gen_batches
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ntkkit.engine import Engine
+from ntkkit.engine.store import load
 from ntkkit.estimators._large import Options, choose_solver, solve_on_centres, solve_pcg
 from ntkkit.estimators._validation import check_gram, check_input, check_symmetric, is_precomputed
 from ntkkit.kernels import Kernel
@@ -26,7 +27,7 @@ class KernelMachine(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "kernel": "no_validation",  # check_kernel does, with a remedy
-        "engine": [HasMethods(["gram", "diag", "panels"]), None],
+        "engine": [Engine, None],
     }
 
     kernel: Any
@@ -89,16 +90,21 @@ class KernelMachine(BaseEstimator):
             return apply(check_gram(panel, panel.shape))
 
         if isinstance(kernel, Kernel):
-            yield from (self.engine or Engine()).panels(kernel, X, Y, apply=checked)
+            yield from self._engine.panels(kernel, X, Y, apply=checked)
             return
         n_rows = max(1, int(get_config()["working_memory"] * 2**20 / (8 * len(Y))))
         yield from ((chunk, checked(self._gram(kernel, X[chunk], Y))) for chunk in gen_batches(len(X), n_rows))
 
+    @property
+    def _engine(self) -> Engine:
+        return self.engine or Engine()
+
     def _gram(self, kernel: Any, X: np.ndarray, Y: np.ndarray | None = None) -> np.ndarray:
-        """Evaluate the kernel of every pair, symmetric without Y."""
+        """Evaluate the kernel of every pair, symmetric without Y, and then by way of the engine's store and cluster."""
         shape = (len(X), len(X if Y is None else Y))
         if isinstance(kernel, Kernel):
-            return check_gram((self.engine or Engine()).gram(kernel, X, Y), shape)
+            K = load(self._engine.gram(kernel, X)) if Y is None else self._engine.local.gram(kernel, X, Y)
+            return check_gram(K, shape)
         if isinstance(kernel, SklearnKernel):
             return check_gram(kernel(X, Y), shape)
         K = check_gram(kernel(X, X if Y is None else Y), shape)
@@ -117,7 +123,7 @@ class KernelMachine(BaseEstimator):
         if is_precomputed(kernel):
             return X.diagonal()
         if isinstance(kernel, Kernel):
-            return (self.engine or Engine()).diag(kernel, X)
+            return self._engine.diag(kernel, X)
         return np.concatenate([self._gram(kernel, X[part], X[part]).diagonal() for part in gen_batches(len(X), 64)])
 
     def _training_gram(self, kernel: Any, X: np.ndarray, rows: Any) -> np.ndarray:

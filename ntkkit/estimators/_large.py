@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state, gen_batches
 
 from ntkkit.engine import Engine
 from ntkkit.engine.memory import available_memory, parse_memory
+from ntkkit.engine.store import multiply
 from ntkkit.estimators._validation import is_precomputed
 from ntkkit.kernels import Kernel
 from ntkkit.linalg import IterativeSolution, conjugate_gradients, entry_error, pivoted_cholesky, solve_nystrom
@@ -54,8 +55,11 @@ def choose_solver(n: int, *, alpha: Any, itemsize: int, engine: Engine | None, r
         return "auto", f"{sizes}: a factorisation in float64 needs {dense / 1e9:.3g} GB"
     if not rectangles or (dense <= budget and (np.ndim(alpha) or alpha == 0)):
         return "auto", f"{sizes}: the Gram matrix is there, or alpha={alpha} asks for a factorisation"
-    if stored <= budget and not np.ndim(alpha) and alpha > 0:
-        return "pcg", f"{sizes}: the Gram matrix of {stored / 1e9:.3g} GB is kept, a factorisation would take minutes"
+    if not np.ndim(alpha) and alpha > 0:
+        if stored <= budget:
+            return "pcg", f"{sizes}: the Gram matrix of {stored / 1e9:.3g} GB is kept, a factorisation would be slow"
+        if engine is not None and engine.store is not None:
+            return "pcg", f"{sizes}: the Gram matrix of {stored / 1e9:.3g} GB is in the store"
     return "nystrom", f"{sizes}: the Gram matrix would need {stored / 1e9:.3g} GB"
 
 
@@ -84,8 +88,11 @@ def solve_pcg(
 ) -> IterativeSolution:
     """Conjugate gradients on the samples `rows`, preconditioned by their kernel's randomly pivoted Cholesky factor.
 
-    K is stored where it fits the memory budget, and else evaluated anew in every iteration.
+    K is kept where it fits the memory budget, else read from the engine's store in every iteration, or evaluated anew
+    where there is none.
     """
+    seen = X if is_precomputed(kernel) else X[rows]
+    in_store = isinstance(kernel, Kernel) and machine._engine.store is not None
     if is_precomputed(kernel) or len(y) ** 2 * X.dtype.itemsize <= _budget(machine.engine):
         K = machine._training_gram(kernel, X, rows)
         diagonal, error = K.diagonal(), entry_error(K.dtype)
@@ -96,8 +103,9 @@ def solve_pcg(
         def product(V: np.ndarray) -> np.ndarray:
             return _product(K, V)
     else:
-        seen = X[rows]
-        machine.solver_reason_ += ": the Gram matrix does not fit the memory, and is evaluated in every iteration"
+        where = "read from the store" if in_store else "evaluated"
+        machine.solver_reason_ += f"; it does not fit the memory, and is {where} in every iteration"
+        stored = machine._engine.gram(kernel, seen) if in_store else None
         diagonal, error = machine._diagonal(kernel, seen), entry_error(X.dtype)
         _refuse_noise(kernel, seen, diagonal)
 
@@ -105,6 +113,8 @@ def solve_pcg(
             return machine._pairs(kernel, seen, rows, columns)
 
         def product(V: np.ndarray) -> np.ndarray:
+            if stored is not None:
+                return multiply(stored, V)
             parts = machine._panels(kernel, seen, seen, apply=lambda panel: _product(panel, V))
             return np.concatenate([part for _, part in parts])
 

@@ -62,7 +62,7 @@ def evaluate_loss(
 ) -> tuple[float, np.ndarray | None]:
     """A loss of G = K(X, X) + diag(noise), and its gradient with respect to `kernel.theta` if asked for."""
     function, columns = OBJECTIVES[objective], y.reshape(len(y), -1)
-    engine, dK = engine or Engine(), None
+    engine, dK = (engine or Engine()).local, None
     if isinstance(kernel, Kernel):
         K = engine.gram(kernel, X)
     elif eval_gradient:

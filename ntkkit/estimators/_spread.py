@@ -80,7 +80,7 @@ def find_spread(
         If the kernel is not exactly that of a network, or there are several alphas.
     """
     X_fit, _, weights = seen
-    engine = engine or Engine()
+    engine = (engine or Engine()).local
     if np.size(alpha) > 1:
         raise ValueError(f"return_std and return_cov need one alpha for all targets, found {alpha!r}.")
     prior = NNGP(kernel.network) if type(kernel) is NTK else kernel

@@ -5,13 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from ntkkit.engine import Cache, Engine
 from ntkkit.engine.memory import parse_memory
+from ntkkit.estimators._base import KernelMachine
 from ntkkit.model_selection.blocks import Inputs, Matrices, Reader, or_raise
 from ntkkit.model_selection.folds import Folds
 
@@ -66,6 +71,11 @@ class Shared:
         self._inputs: dict[int, Inputs] = {}
         self._kept: dict[tuple[int, int], Matrices | Exception] = {}
         self._asked: Counter[tuple[int, int]] = Counter()
+
+    def remember_in(self, cache: Cache) -> None:
+        """Keep matrices in a cache, unless the machine's engine has its own place for them."""
+        if isinstance(self.machine, KernelMachine):
+            self.machine = clone(self.machine).set_params(engine=_with_cache(self.machine.engine, cache))
 
     def share_of_time(self, folds: Folds) -> float:
         """Seconds of evaluation for each fit that took part."""
@@ -127,3 +137,23 @@ class Shared:
         except Exception:
             inputs.rows_test = test[:0]  # what cannot be read fails in scoring
         return inputs
+
+
+@contextmanager
+def remembering(estimator: Any, cache: Cache) -> Iterator[None]:
+    """Let a kernel machine, or the one at the end of a pipeline, find its matrix in a cache while this lasts."""
+    machine = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(machine, KernelMachine):
+        yield
+        return
+    engine = machine.engine
+    machine.engine = _with_cache(engine, cache)
+    try:
+        yield
+    finally:
+        machine.engine = engine
+
+
+def _with_cache(engine: Engine | None, cache: Cache) -> Engine:
+    engine = engine or Engine()
+    return engine if engine.cache is not None or engine.store is not None else replace(engine, cache=cache)

@@ -18,14 +18,16 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _num_samples
 
+from ntkkit.engine import Cache
 from ntkkit.estimators._validation import all_or_nothing
 from ntkkit.model_selection.blocks import Stored
 from ntkkit.model_selection.folds import Folds, Rows
-from ntkkit.model_selection.grams import Shared
+from ntkkit.model_selection.grams import Shared, remembering
 from ntkkit.model_selection.plan import Candidate, plan
 
 # What takes X first, and can be given a kernel matrix instead.
 RESPONSES = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score", "score_samples")
+CACHE_MEMORY = "auto"
 SCORER = type(get_scorer("accuracy"))  # what make_scorer returns: it hands X over to the estimator and no more
 
 
@@ -83,7 +85,9 @@ class KernelSearchCV(GridSearchCV):
 
     Memory: one matrix of all rows, n^2 numbers, besides what one fit needs; all depths of a network where the
     `memory` of the engine allows, else as many of them at a time as it does. With transformers in front, one matrix for
-    each fold. With threads, the next kernel's is there before the last one's fits have ended.
+    each fold. With threads, the next kernel's is there before the last one's fits have ended. Matrices that a quarter
+    of the available memory still holds are found by the refit; give the estimator ``Engine(cache=Cache())``, and the
+    next search finds them, too.
 
     Examples
     --------
@@ -152,9 +156,13 @@ class KernelSearchCV(GridSearchCV):
                 raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
             folds = Folds(check_cv(self.cv, y, classifier=is_classifier(self.estimator)), X)
             points, n_samples = ParameterGrid(self.param_grid), _num_samples(X)
+            cache = Cache(memory=CACHE_MEMORY)
             candidates = plan(self.estimator, points, n_samples=n_samples, has_params=bool(params))
+            for candidate in candidates:
+                if candidate.shared is not None:
+                    candidate.shared.remember_in(cache)
             search = _Search(
-                _OnRows(self.estimator, folds),
+                _OnRows(self.estimator, folds, cache=cache),
                 candidates,
                 scoring=_on_data(self.scoring),
                 n_jobs=self.n_jobs,
@@ -205,13 +213,14 @@ class _Search(BaseSearchCV):
 class _OnRows(BaseEstimator):
     """An estimator that is given numbers of rows. If it shares a matrix, these are all that it is fitted to."""
 
-    def __init__(self, estimator: Any, folds: Folds, candidate: Candidate | None = None) -> None:
+    def __init__(self, estimator: Any, folds: Folds, candidate: Candidate | None = None, *, cache: Cache) -> None:
         self.estimator = estimator
         self.folds = folds
         self.candidate = candidate
+        self.cache = cache
 
     def __sklearn_clone__(self) -> Self:
-        return type(self)(clone(self.estimator), self.folds, self.candidate)
+        return type(self)(clone(self.estimator), self.folds, self.candidate, cache=self.cache)
 
     def __sklearn_tags__(self) -> Any:
         tags = get_tags(self.estimator)
@@ -237,7 +246,8 @@ class _OnRows(BaseEstimator):
             self._stored = self._take(self.candidate, self.candidate.shared, y, params)
             self.fitted_.set_params(**{self.candidate.kernel_name: self._stored})
         read = self._as_read(X)
-        self.fitted_.fit(read, **params) if y is None else self.fitted_.fit(read, y, **params)
+        with remembering(self.fitted_, self.cache):  # the refit to all rows finds their matrix
+            self.fitted_.fit(read, **params) if y is None else self.fitted_.fit(read, y, **params)
         return self
 
     def _take(self, candidate: Candidate, shared: Shared, y: Any, params: dict[str, Any]) -> Stored:

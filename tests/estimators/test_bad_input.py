@@ -48,7 +48,7 @@ BOTH = {  # name: what differs from a good fit, and what the message says
     "alpha text": ({"alpha": "1"}, r"'alpha' parameter .* must be a float .*. Got '1'"),
     "alpha an array": ({"alpha": np.ones(6)}, r"must be a float .*Got array|one for each of 1 targets, found"),
     "unknown solver": ({"solver": "svd"}, r"'solver' parameter .* must be a str among .*'auto'.* Got 'svd'"),
-    "no engine": ({"engine": 4}, r"'engine' parameter .* implementing .*'gram'.* or None. Got 4"),
+    "no engine": ({"engine": 4}, r"'engine' parameter .* instance of '.*Engine' or None. Got 4"),
     "kernel by name": ({"kernel": "rbf"}, r"'kernel' parameter .* Got 'rbf' instead.*as an object, .*RBF\(\)"),
     "a network": ({"kernel": FullyConnected()}, r"'kernel' parameter .* Got FullyConnected\(\) .*NTK\(network\)"),
     "a class": ({"kernel": NTK}, r"'kernel' parameter .* Got <class .*NTK\(FullyConnected\(\)\)"),
