@@ -121,17 +121,16 @@ class Store:
         return True
 
     def clear(self, blocks: Sequence[Rectangle], plan: Plan) -> None:
-        """Remove what is left of blocks, damaged ones with a warning; only with the lock."""
+        """Remove those of the blocks that are damaged, with a warning; only with the lock."""
         array = self._opened()
-        files = [self._file(array, place) for block in blocks for place in _places(block, plan)]
-        damaged = [file for file in files if file.exists()]
-        for file in damaged:
-            file.unlink()
+        places = [place for block in blocks for place in _places(block, plan)]
+        present = [place for place in places if self._file(array, place).exists()]
+        damaged = [place for place in present if not self._is_sound(array, place)]
+        for place in damaged:
+            self._file(array, place).unlink()
         if damaged:
             warnings.warn(
-                f"{len(damaged)} blocks of store={str(self.path)!r} were damaged or not mirrored; they are evaluated "
-                "anew.",
-                stacklevel=4,
+                f"{len(damaged)} blocks of store={str(self.path)!r} are damaged; they are evaluated anew.", stacklevel=4
             )
 
     def _file(self, array: Any, place: Rectangle) -> Path:
@@ -215,7 +214,13 @@ class Store:
 
         if not (self.path / "zarr.json").exists():
             return None
-        return zarr.open_array(self._local(), mode=mode, config={"write_empty_chunks": True})
+        try:
+            return zarr.open_array(self._local(), mode=mode, config={"write_empty_chunks": True})
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"The zarr.json of store={str(self.path)!r} cannot be read ({error}): remove the directory, or give "
+                "another path."
+            ) from error
 
     def _local(self) -> Any:
         from zarr.storage import LocalStore
