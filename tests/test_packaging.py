@@ -20,7 +20,10 @@ for module in pkgutil.walk_packages(ntkkit.__path__, "ntkkit."):
         importlib.import_module(module.name)
 """
 # Not pandas: scikit-learn imports it by itself where it is installed.
-OPTIONAL = ["dask", "distributed", "matplotlib", "neural_tangents", "optax", "polars", "tensorflow", "torch", "zarr"]
+OPTIONAL = [
+    *["dask", "distributed", "filelock", "matplotlib", "neural_tangents", "optax", "polars", "skops", "tensorflow"],
+    *["torch", "zarr"],
+]
 
 
 def run_in_fresh_interpreter(code):

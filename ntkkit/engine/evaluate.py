@@ -94,6 +94,8 @@ class Engine:
             raise ValueError(
                 "store= keeps one matrix and cache= many; give one of them (Cache(directory=...) is on disk, too)."
             )
+        if not (isinstance(self.progress, bool) or callable(self.progress)):
+            raise TypeError(f"progress must be True, False or a function of (done, total), found {self.progress!r}.")
         if self.cluster is not None and not hasattr(self.cluster, "scatter"):
             raise TypeError(f"cluster must be a distributed.Client or None, found {self.cluster!r}.")
 
