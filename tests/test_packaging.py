@@ -20,8 +20,8 @@ for module in pkgutil.walk_packages(ntkkit.__path__, "ntkkit."):
         importlib.import_module(module.name)
 """
 # Not pandas: scikit-learn imports it by itself where it is installed.
-OPTIONAL = [
-    *["dask", "distributed", "filelock", "matplotlib", "neural_tangents", "optax", "polars", "skops", "tensorflow"],
+OPTIONAL = [  # and filelock, which jax imports where it is installed
+    *["dask", "distributed", "matplotlib", "neural_tangents", "optax", "polars", "skops", "tensorflow"],
     *["torch", "zarr"],
 ]
 
