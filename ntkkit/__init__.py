@@ -11,6 +11,7 @@ from ntkkit.estimators import (
     NeuralKernelSVR,
     certified_radius,
 )
+from ntkkit.estimators._trusted import TRUSTED_TYPES
 from ntkkit.kernels import NNGP, NTK, Constant, Kernel, Normalized, Product, Scaled, Sum
 from ntkkit.model_selection import KernelSearchCV
 from ntkkit.networks import FullyConnected
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "NNGP",
     "NTK",
+    "TRUSTED_TYPES",
     "Cache",
     "Constant",
     "Engine",

@@ -7,6 +7,7 @@ import inspect
 import math
 import numbers
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any, ClassVar, Self
 
 import jax
@@ -119,6 +120,21 @@ class Value:
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, (type(self), {name: _by_name(value) for name, value in self.get_params(deep=False).items()})
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The constructor's arguments, which skops saves; pickle goes by `__reduce__`."""
+        state = self.get_params(deep=False)
+        for name, value in state.items():
+            if isinstance(value, jax.Array) or (callable(value) and not _has_state_or_name(value)):
+                raise TypeError(
+                    f"{name}={value!r} of {type(self).__name__} cannot be saved by skops, which takes numbers, arrays "
+                    "of numpy, and functions found by their names: give one that a module defines by def (it may call "
+                    "a jitted one of jax), or an activation by its name, such as 'relu'."
+                )
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]  # so that what a file says is checked
+
 
 class FrozenValue(Value):
     """A value that cannot change: shared safely between kernels, and its own clone."""
@@ -223,6 +239,12 @@ def _by_name(value: Any) -> Any:
 def _unpickled(cls: type[Value], params: dict[str, Any]) -> Value:
     found = {name: _looked_up(*value) if isinstance(value, _Reference) else value for name, value in params.items()}
     return cls(**found)
+
+
+def _has_state_or_name(value: Any) -> bool:
+    """Whether skops can save something callable: a value, or a function, which it looks up by its plain name."""
+    by_name = isinstance(value, FunctionType) and named(value) == (value.__module__, value.__name__)
+    return by_name or isinstance(value, Value)
 
 
 def _looked_up(module: str, name: str) -> Any:
