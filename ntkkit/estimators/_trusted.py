@@ -8,7 +8,9 @@ modules, that a file names. Kernels and networks are made anew by their construc
 What else a model holds is reported by its own name, for the user to judge and to add: a callable kernel, a kernel of
 scikit-learn, a function as activation, the scorer of a `KernelSearchCV` (its `best_estimator_` has none). Functions are
 found again by their names, so they must be defined in a module. Those that are not, and functions compiled by jax
-(`jax.nn.relu`; the name "relu" is fine), are refused when a kernel is saved.
+(`jax.nn.relu`; the name "relu" is fine), are refused when a kernel is saved; so is an engine with devices or a cluster.
+
+A file that is not one's own still decides what its model predicts, and where its engine's store and cache are written.
 
 Examples
 --------
