@@ -102,6 +102,15 @@ class Engine:
     def __sklearn_clone__(self) -> Self:
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        for name in ("devices", "cluster"):
+            if getattr(self, name) is not None:
+                raise TypeError(f"An Engine with {name}= belongs to its process and cannot be saved: use engine=None.")
+        return vars(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
     @property
     def local(self) -> Engine:
         """The same without store and cluster, for small matrices besides the large one."""

@@ -55,7 +55,7 @@ def test_gram_of_several_tiles(n, rng):
 
 
 def test_symmetric_work_is_the_upper_triangle(rng, monkeypatch):
-    X, calls = rng.standard_normal((1500, 2)), []
+    X, calls = rng.standard_normal((1400, 2)), []
     run = Job.__call__
     monkeypatch.setattr(Job, "__call__", lambda job, *a, **k: (calls.append(k["same"]), run(job, *a, **k))[1])
     gram(LINEAR, X)
