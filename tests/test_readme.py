@@ -18,12 +18,13 @@ def load_example(name):
     return module
 
 
-def test_there_are_seven_snippets():
-    assert len(SNIPPETS) == 7
+def test_there_are_nine_snippets():
+    assert len(SNIPPETS) == 9
 
 
-@pytest.mark.parametrize("number", range(7))
-def test_snippet_runs(number):
+@pytest.mark.parametrize("number", range(9))
+def test_snippet_runs(number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
     exec(compile(SNIPPETS[number], f"README.md, snippet {number}", "exec"), {"__name__": "snippet"})
 
 
@@ -61,6 +62,15 @@ def test_example_robustness(tmp_path):
     assert (tmp_path / "robustness.png").stat().st_size > 10_000
     assert 0.005 < limit < 0.02
     assert 1.5 < radii[0] / radii[1] < 4  # about the root of 10
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_example_cluster(tmp_path):
+    from distributed import Client, LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
+        assert load_example("cluster").run(client, 1500, str(tmp_path / "K")) > 0.7
 
 
 def test_every_example_is_run():

@@ -1,20 +1,25 @@
+import ast
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
+import ntkkit
 from ntkkit import NTK, Engine, FullyConnected, Kernel, gram
 from ntkkit.engine import compile as compile_module
 from ntkkit.engine import memory, result
 from ntkkit.engine.compile import Job
 from ntkkit.engine.plan import Plan
+from ntkkit.engine.result import Means
+from ntkkit.engine.work import Tiles
 
 LINEAR = NTK(FullyConnected(depth=0, bias_var=0.5))
 DEEP = NTK(FullyConnected(depth=1))
@@ -24,25 +29,90 @@ def linear(X, Y):
     return 2.0 * X @ Y.T / X.shape[1] + 0.5
 
 
-@given(
-    n=st.integers(1, 50),
-    m=st.integers(1, 50),
-    height=st.integers(1, 3),
-    width=st.integers(1, 3),
-    blocks=st.integers(1, 3),
-    symmetric=st.booleans(),
-)
-def test_any_tiling_gives_the_same_matrix(n, m, height, width, blocks, symmetric):
+class Shape(Kernel):
+    """The linear kernel in numpy, so that no shape of tile costs a compilation."""
+
+    def __init__(self):
+        pass
+
+    def tile(self, X, Y, *, same=False):
+        raise AssertionError("is never compiled")
+
+    tile_diag = tile
+
+
+@pytest.fixture
+def in_numpy(monkeypatch):
+    monkeypatch.setattr(Job, "__call__", lambda job, device, X, Y, *, same: linear(np.asarray(X), np.asarray(Y)))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data(), n=st.integers(1, 50), m=st.integers(1, 50), symmetric=st.booleans(), stored=st.booleans())
+def test_any_tiles_and_blocks_give_the_same_matrix(in_numpy, tmp_path_factory, data, n, m, symmetric, stored):
     rng = np.random.default_rng(n)
     X = rng.standard_normal((n, 3))
     Y = None if symmetric else rng.standard_normal((m, 3))
-    tile = (8 * height, 8 * height if symmetric else 8 * width)  # few shapes: each is compiled once
-    block = tuple(blocks * side for side in tile)
-    plan = Plan((n, n if symmetric else m), tile, block, symmetric, np.dtype(np.float64))
+    height = data.draw(st.integers(1, 60))
+    tile = (height, height if symmetric else data.draw(st.integers(1, 60)))
+    blocks = data.draw(st.integers(1, 60))
+    plan = Plan((n, n if symmetric else m), tile, (blocks * tile[0], blocks * tile[1]), symmetric, X.dtype)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(result, "make_plan", lambda *args, **kwargs: plan)
-        found = gram(LINEAR, X, Y)
+        patch.setattr(Means, "plan", lambda means, work, **kwargs: plan)
+        patch.setattr(Means, "in_large_blocks", lambda means, work, plan: plan)
+        engine = Engine(store=tmp_path_factory.mktemp("store") / "K") if stored else Engine()
+        found = engine.gram(Shape(), X, Y)[...]
     np.testing.assert_allclose(found, linear(X, X if Y is None else Y), rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("tile", [(8, 8), (24, 16)])
+def test_compiled_tiles_of_any_shape_are_the_same_matrix(tile, rng, monkeypatch):
+    X, Y = rng.standard_normal((50, 3)), rng.standard_normal((37, 3))
+    plan = Plan((50, 37), tile, (2 * tile[0], 2 * tile[1]), False, X.dtype)
+    monkeypatch.setattr(result, "make_plan", lambda *args, **kwargs: plan)
+    np.testing.assert_allclose(gram(LINEAR, X, Y), linear(X, Y), rtol=1e-13, atol=1e-14)
+
+
+class Large(Kernel):
+    """A kernel of which each pair needs some megabytes, as those of images do."""
+
+    def __init__(self):
+        pass
+
+    def tile(self, X, Y, *, same=False):
+        waves = jnp.sin(X[:, None, :1] * Y[None, :, :1] + jnp.arange(400_000, dtype=X.dtype))
+        return jnp.sort(waves, axis=-1)[..., 1000]
+
+    def tile_diag(self, X):
+        return X[:, 0]
+
+
+def test_pairs_of_many_megabytes(rng, monkeypatch):
+    X = rng.standard_normal((3, 2)).astype(np.float32)
+    monkeypatch.setattr(Tiles, "seconds_each", lambda tiles, devices: 1.0)
+    plan = Engine(memory="10MB").plan(Large(), X)
+    assert plan.tile == (1, 1)
+    assert plan.tile_bytes <= 10_000_000
+    waves = np.sin(X[:, None, :1] * X[None, :, :1] + np.arange(400_000, dtype=np.float32))
+    found = Engine(memory="10MB").gram(Large(), X)
+    np.testing.assert_allclose(found, np.sort(waves, axis=-1)[..., 1000], rtol=0, atol=1e-5)
+    with pytest.raises(MemoryError, match=r"memory=3000000 bytes is too little.*Raise memory= to at least \d{7,}"):
+        Engine(memory="3MB").gram(Large(), X)
+
+
+TILE_FUNCTIONS = {"tile", "tile_diag", "tile_at_depths", "limits", "limits_diag"}
+
+
+def test_nothing_else_evaluates_tiles():
+    """Kernels evaluate their parts, the engine all pairs; whatever else there is asks the engine."""
+    package = Path(ntkkit.__file__).parent
+    callers = set()
+    for file in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            function = node.func if isinstance(node, ast.Call) else None
+            named = isinstance(function, ast.Attribute) and function.attr in TILE_FUNCTIONS
+            if named and ast.unparse(function.value) != "np":
+                callers.add(file.relative_to(package).parts[0])
+    assert callers == {"engine", "kernels", "networks", "interop"}  # the last calls its own tile
 
 
 @pytest.mark.parametrize("n", [1, 31, 513, 1100])
