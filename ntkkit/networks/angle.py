@@ -13,10 +13,6 @@ from jax import Array
 
 from ntkkit.networks.state import safe_ratio, safe_sqrt
 
-# Degrees of the fits on [0, 1] by dtype; their relative errors are 5e-10 and 1e-15.
-_DEGREES = {np.dtype(np.float32): 9, np.dtype(np.float64): 19}
-
-
 def acute_angle(distance: Array) -> tuple[Array, Array]:
     """t = arccos(1 - distance) and sin t - t cos t, for a distance in [0, 1], both exact relative to themselves.
 
@@ -65,7 +61,7 @@ def _horner(coefficients: tuple[float, ...], x: Array) -> Array:
 @functools.lru_cache
 def _fit(function: Callable[[np.ndarray], np.ndarray], dtype: np.dtype) -> tuple[float, ...]:
     """Power-basis coefficients, lowest first, of the Chebyshev interpolant of a function on [0, 1]."""
-    fit = np.polynomial.Chebyshev.interpolate(function, _DEGREES[np.dtype(dtype)], domain=[0, 1])
+    fit = np.polynomial.Chebyshev.interpolate(function, _DEGREES[function][np.dtype(dtype)], domain=[0, 1])
     return tuple(float(c) for c in fit.convert(kind=np.polynomial.Polynomial).coef)
 
 
@@ -85,3 +81,10 @@ def _gap_ratio(x: np.ndarray) -> np.ndarray:
     square = ratio * ratio * x
     series = sum((-1) ** (k + 1) * 2 * k * square ** (k - 1) / math.factorial(2 * k + 1) for k in range(1, 16))
     return ratio**3 * series
+
+
+# Degrees of the fits on [0, 1]; their relative errors are below 3e-9 in float32, 1e-15 in float64.
+_DEGREES = {
+    function: {np.dtype(np.float32): degree, np.dtype(np.float64): 19}
+    for function, degree in ((_arccos_ratio, 8), (_gap_ratio, 7), (_arctan_ratio, 9))
+}
