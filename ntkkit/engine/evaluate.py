@@ -13,7 +13,7 @@ import numpy as np
 
 from ntkkit.engine.cache import Cache
 from ntkkit.engine.memory import parse_memory
-from ntkkit.engine.plan import SHORTEST_SIDE, Plan, Rectangle
+from ntkkit.engine.plan import Plan, Rectangle
 from ntkkit.engine.precision import in_x64
 from ntkkit.engine.progress import Progress, reporting
 from ntkkit.engine.result import Means
@@ -30,8 +30,6 @@ from ntkkit.engine.work import Tiles, Work
 from ntkkit.engine.workers import ROWS_KEPT, THREADS_A_DEVICE, Workers
 from ntkkit.kernels.base import Kernel
 from ntkkit.kernels.limits import NNGP, NTK
-
-DIAGONAL_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -50,9 +48,10 @@ class Engine:
     store : path-like, optional
         A directory for the matrix of `gram`, a Zarr array, which is then returned in place of a numpy array: for
         matrices that do not fit the memory, or take hours. Blocks are written as they are finished; whatever stops the
-        process, the next call with the same arguments evaluates only those that are missing. A store holds one matrix;
-        a call with other arguments says what differs. Safe against a kill at any moment, not against a power failure.
-        Needs the extra `store`, and a kernel without functions that have no name (lambdas).
+        process, the next call with the same arguments reads those that are there, to compare their checksums, and
+        evaluates the others. A store holds one matrix; a call with other arguments says what differs. Safe against a
+        kill at any moment, not against a power failure. Needs the extra `store`, and a kernel without functions that
+        have no name (lambdas).
     cache : Cache, optional
         Remembers matrices of `gram`, for the next call with the same arguments.
     cluster : distributed.Client, optional
@@ -315,13 +314,13 @@ class Engine:
     def diag(self, kernel: Kernel, X: Any) -> np.ndarray:
         """The kernel of each input with itself, shape (n,), without the Gram matrix."""
         X, _ = _checked(kernel, X)
-        job, devices = Work(kernel_diagonal, kernel, X, None).job, self._means().devices
-        length = DIAGONAL_ROWS if len(X) > SHORTEST_SIDE else SHORTEST_SIDE
+        work, means = Work(kernel_diagonal, kernel, X, None), self._means()
+        job, length = work.job, means.diagonal_rows(work)
 
         def run(device: jax.Device, start: int) -> np.ndarray:
             return job(device, job.on_device(X[start : start + length], length, device))
 
-        with Workers(devices) as workers:
+        with Workers(means.devices) as workers:
             return np.concatenate(list(workers.map(run, range(0, len(X), length))))[: len(X)].copy()
 
     def plan(self, kernel: Kernel, X: Any, Y: Any = None) -> Plan:

@@ -58,13 +58,13 @@ def available_memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def allocate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An empty array.
+def check_available(shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Check that an array of this shape fits the memory that the machine has available.
 
     Raises
     ------
     MemoryError
-        If the machine has not the memory.
+        If it does not.
     """
     needed, available = int(np.prod(shape, dtype=object)) * dtype.itemsize, available_memory()
     if needed > available:
@@ -72,4 +72,3 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
             f"The result of shape {shape} in {dtype} needs {needed / 1e9:.1f} GB, and {available / 1e9:.1f} GB are "
             "available: use fewer rows, or float32 inputs."
         )
-    return np.empty(shape, dtype)

@@ -12,14 +12,16 @@ import jax
 import numpy as np
 
 from ntkkit.engine.fingerprint import describe_matrix
-from ntkkit.engine.memory import allocate, parse_memory
-from ntkkit.engine.plan import LONGEST_SIDE, LONGEST_SIDE_ELSEWHERE, Plan, Rectangle, make_plan
+from ntkkit.engine.memory import check_available, parse_memory
+from ntkkit.engine.plan import LONGEST_SIDE, LONGEST_SIDE_ELSEWHERE, SHORTEST_SIDE, Plan, Rectangle, make_plan
 from ntkkit.engine.progress import Progress, reporting
 from ntkkit.engine.store import IntoStore, Store
 from ntkkit.engine.work import InMemory, Target, Tiles, Work, evaluate_blocks
 
 log = logging.getLogger("ntkkit")
 
+# Rows of a diagonal that one call takes, where they fit the memory.
+DIAGONAL_ROWS = 2048
 # A block that is stored or sent exists in so many copies: evaluated, mirrored, encoded, and the next one.
 COPIES_OF_A_BLOCK = 8
 
@@ -50,6 +52,24 @@ class Means:
             longest=kind if longest is None else min(kind, longest),
         )
 
+    def diagonal_rows(self, work: Work) -> int:
+        """How many rows of a diagonal one call takes.
+
+        Raises
+        ------
+        MemoryError
+            If the budget is too small for one.
+        """
+        length = DIAGONAL_ROWS if len(work.X) > SHORTEST_SIDE else SHORTEST_SIDE
+        while (needed := work.bytes_of_diagonal(length, self.devices)) > self.budget:
+            if length == 1:
+                raise MemoryError(
+                    f"memory={self.memory!r} is too little: the kernel of one input with itself needs {needed} bytes, "
+                    f"all that are in flight together. Raise memory= to at least {needed}."
+                )
+            length = max(1, length // 8)
+        return length
+
     def timed(self, work: Work, plan: Plan) -> Plan:
         """Add the time of a tile to a plan, measured here."""
         tiles = Tiles(work, plan, n_devices=len(self.devices))
@@ -62,8 +82,8 @@ class Means:
             from ntkkit.engine.cluster import n_threads
 
             n_workers = n_threads(self.cluster)
-        itemsize_factor = int(np.prod(work.lead, dtype=int)) * COPIES_OF_A_BLOCK
-        return self.timed(work, plan).with_blocks(self.budget // itemsize_factor, n_workers=n_workers)
+        n_copies = COPIES_OF_A_BLOCK * int(np.prod(work.lead, dtype=int))
+        return self.timed(work, plan).with_blocks(self.budget // n_copies, n_workers=n_workers)
 
     def run(
         self, work: Work, plan: Plan, blocks: Sequence[Rectangle], target: Target, *, store: Store | None = None
@@ -82,7 +102,8 @@ class Means:
     def in_memory(self, work: Work) -> np.ndarray:
         """The matrix, (*lead, n, m)."""
         plan = self.plan(work)
-        result = allocate((*work.lead, *plan.shape), plan.dtype)
+        check_available((*work.lead, *plan.shape), plan.dtype)
+        result = np.empty((*work.lead, *plan.shape), plan.dtype)
         if self.cluster is not None:
             plan = self.in_large_blocks(work, plan)
         self.run(work, plan, plan.blocks(), InMemory(result, symmetric=plan.symmetric))

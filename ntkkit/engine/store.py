@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ntkkit.engine.fingerprint import differences
-from ntkkit.engine.memory import allocate
+from ntkkit.engine.memory import check_available
 from ntkkit.engine.plan import Plan, Rectangle, format_bytes
 from ntkkit.engine.work import Part, buffer
 
@@ -41,7 +41,7 @@ class Store:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # workers of a cluster have working directories of their own
 
     def block(self, description: dict[str, Any]) -> tuple[int, int] | None:
         """The shape of the blocks of the matrix that is here, or None if none is.
@@ -142,10 +142,17 @@ class Store:
 
         Raises
         ------
+        FileNotFoundError
+            If the store is not there, on a worker that does not reach it.
         OSError
             If the disk is full, or cannot be written for another reason.
         """
         array = self._opened("r+")
+        if array is None:
+            raise FileNotFoundError(
+                f"store={str(self.path)!r} is not there on {socket.gethostname()}: all workers of a cluster must reach "
+                "it by the same path."
+            )
         with self._explained():
             for place in _places(block, plan):
                 array[place.rows, place.columns] = here if place == block else here.T
@@ -265,7 +272,7 @@ def load(K: Any) -> np.ndarray:
     """
     if isinstance(K, np.ndarray):
         return K
-    allocate(K.shape, K.dtype)
+    check_available(K.shape, K.dtype)
     return K[...]
 
 

@@ -58,8 +58,17 @@ class Work:
         same = self.Y is None and tile[0] >= len(self.X)
         executable = self.job.executable(*shapes, *[tile] * operand, device=devices[0], same=same)
         rows = ROWS_KEPT * sum(int(np.prod(shape)) for shape in shapes) * self.job.dtype.itemsize
-        sharing = len(devices) if devices[0].platform == "cpu" else 1
-        return sharing * (THREADS_A_DEVICE * executable.bytes + min(rows, self.X.nbytes))
+        return _sharing(devices) * (THREADS_A_DEVICE * executable.bytes + min(rows, self.X.nbytes))
+
+    def bytes_of_diagonal(self, length: int, devices: Sequence[jax.Device]) -> int:
+        """What calls of so many rows need, where the function is one of a diagonal."""
+        executable = self.job.executable((length, *self.X.shape[1:]), device=devices[0])
+        return _sharing(devices) * THREADS_A_DEVICE * executable.bytes
+
+
+def _sharing(devices: Sequence[jax.Device]) -> int:
+    """How many of the devices share a memory."""
+    return len(devices) if devices[0].platform == "cpu" else 1
 
 
 def _rebuilt(function: Any, kernel: Any, X: Any, Y: Any, lead: Any, static: Any) -> Work:

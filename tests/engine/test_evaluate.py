@@ -83,7 +83,8 @@ class Large(Kernel):
         return jnp.sort(waves, axis=-1)[..., 1000]
 
     def tile_diag(self, X):
-        return X[:, 0]
+        waves = jnp.sin(X[:, :1] ** 2 + jnp.arange(400_000, dtype=X.dtype))
+        return jnp.sort(waves, axis=-1)[..., 1000]
 
 
 def test_pairs_of_many_megabytes(rng, monkeypatch):
@@ -94,7 +95,10 @@ def test_pairs_of_many_megabytes(rng, monkeypatch):
     assert plan.tile_bytes <= 10_000_000
     waves = np.sin(X[:, None, :1] * X[None, :, :1] + np.arange(400_000, dtype=np.float32))
     found = Engine(memory="10MB").gram(Large(), X)
+    np.testing.assert_allclose(Engine(memory="10MB").diag(Large(), X), found.diagonal(), rtol=0, atol=1e-5)
     np.testing.assert_allclose(found, np.sort(waves, axis=-1)[..., 1000], rtol=0, atol=1e-5)
+    with pytest.raises(MemoryError, match=r"memory='1kB' is too little: the kernel of one input with itself needs \d+"):
+        Engine(memory="1kB").diag(Large(), X)
     with pytest.raises(MemoryError, match=r"memory=3000000 bytes is too little.*Raise memory= to at least \d{7,}"):
         Engine(memory="3MB").gram(Large(), X)
 
