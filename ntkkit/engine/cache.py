@@ -35,7 +35,8 @@ class Cache:
         Bytes for matrices: a number, "500MB", "2GB"; "auto" is a quarter of what the machine has available.
     directory : path-like, optional
         Where matrices are also kept, as by ``Engine(store=...)``, one directory each: for other processes and days.
-        They stay until somebody removes them. Needs the extra `store`.
+        They stay until somebody removes them. One that another process or thread is evaluating is waited for. Needs
+        the extra `store`.
 
     Examples
     --------
@@ -54,6 +55,8 @@ class Cache:
 
     def __post_init__(self) -> None:
         parse_memory(self.memory)
+        if self.directory is not None and not isinstance(self.directory, (str, os.PathLike)):
+            raise TypeError(f"directory must be a path or None, found {self.directory!r}.")
 
     def __reduce__(self) -> Any:
         return Cache, (self.memory, self.directory)

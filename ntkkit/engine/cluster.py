@@ -60,26 +60,29 @@ def evaluate_on_cluster(
     from distributed import as_completed
 
     shared = client.scatter(work, broadcast=True, hash=False)
-    waiting, places = iter(blocks), dict[str, Rectangle]()
+    waiting, places = iter(blocks), dict[Any, Rectangle]()
 
     def submit(count: int) -> Iterator[Any]:
         for block in islice(waiting, count):
             future = client.submit(_evaluate, shared, plan, block, sink, pure=False)
-            places[future.key] = block
+            places[future] = block
             yield future
 
     running = as_completed(submit(BLOCKS_AHEAD * n_threads(client)))
-    for future in running:
-        values, block = future.result(), places.pop(future.key)
-        for following in submit(1):
-            running.add(following)
-        if sink is None:
-            part = target.open(block)
-            part.here[...] = values
-            if part.mirror is not None:
-                part.mirror[...] = np.swapaxes(values, -1, -2)
-            target.close(block, part)
-        step(1)
+    try:
+        for future in running:
+            values, block = future.result(), places.pop(future)
+            for following in submit(1):
+                running.add(following)
+            if sink is None:
+                part = target.open(block)
+                part.here[...] = values
+                if part.mirror is not None:
+                    part.mirror[...] = np.swapaxes(values, -1, -2)
+                target.close(block, part)
+            step(1)
+    finally:
+        client.cancel(list(places))  # after an error; a traceback that is kept would keep them going
 
 
 class _Buffer:

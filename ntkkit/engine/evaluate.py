@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import jax
 import numpy as np
+from sklearn.utils.validation import _num_samples
 
 from ntkkit.engine.cache import Cache
 from ntkkit.engine.memory import parse_memory
@@ -101,6 +102,9 @@ class Engine:
     def __sklearn_clone__(self) -> Self:
         return self
 
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
     def __getstate__(self) -> dict[str, Any]:
         for name in ("devices", "cluster"):
             if getattr(self, name) is not None:
@@ -142,7 +146,7 @@ class Engine:
 
     def _evaluated(self, work: Work, path: Path | None) -> np.ndarray:
         """The matrix in memory, by way of a store if there is a path."""
-        return self._means().in_memory(work) if path is None else load(self._means().stored(work, path))
+        return self._means().in_memory(work) if path is None else load(self._means().stored(work, path, wait=True))
 
     def gram_at_depths(self, kernel: NTK | NNGP, X: Any, Y: Any = None, *, depths: Sequence[int]) -> np.ndarray:
         """The kernel of every pair at several depths of its network, in one pass through the deepest.
@@ -163,9 +167,11 @@ class Engine:
         Raises
         ------
         ValueError
-            If the network has no depth, or a depth is too small.
+            If the network has no depth, none is asked for, or one is too small.
         """
         self._refuse_store("gram_at_depths")
+        if not len(depths):
+            raise ValueError("depths must be one or more integers, found none.")
         deepest = kernel.replace(network__depth=max(depths))
         static: dict[str, Hashable] = {"depths": tuple(depths)}
         work = Work(tile_at_depths, deepest, *_checked(deepest, X, Y), lead=(len(depths),), static=static)
@@ -303,12 +309,12 @@ class Engine:
         ValueError
             If v is not finite, or has not one row a row of Y.
         """
-        v = np.asarray(v, dtype=np.float64)
-        m = len(X if Y is None else Y)
+        v, m = np.asarray(v, dtype=np.float64), _num_samples(X if Y is None else Y)
         if v.ndim not in (1, 2) or len(v) != m or not np.isfinite(v).all():
             raise ValueError(f"v must be finite and of shape ({m},) or ({m}, k), found shape {v.shape}.")
         if self.store is not None:
-            return multiply(self.gram(kernel, X, Y), v.reshape(m, -1)).reshape(-1, *v.shape[1:])
+            product = multiply(self.gram(kernel, X, Y), v if v.ndim == 2 else v[:, None])
+            return product if v.ndim == 2 else product[:, 0]
         return np.concatenate([part for _, part in self.panels(kernel, X, Y, apply=lambda panel: panel @ v)])
 
     def diag(self, kernel: Kernel, X: Any) -> np.ndarray:

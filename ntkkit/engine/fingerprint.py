@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import numbers
-from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,14 @@ def describe(value: Any, *, where: str = "kernel") -> Any:
     Raises
     ------
     ValueError
-        If a function in it has no name by which another process could find it: a lambda, or one of a script.
+        If a function or class in it has no name by which another process could find it: a lambda, or one of a script.
     """
-    if isinstance(value, Value):
+    kind = type(value)
+    if isinstance(value, Value) and kind.__module__ != "__main__" and "<" not in kind.__qualname__:
         params = value.get_params(deep=False)
         seen = {name: item for name, item in params.items() if name not in value._unseen}
         inner = {name: describe(item, where=f"{where}.{name}") for name, item in seen.items()}
-        return {"type": f"{type(value).__module__}.{type(value).__qualname__}", **inner}
+        return {"type": f"{kind.__module__}.{kind.__qualname__}", **inner}
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, (numbers.Integral, numbers.Real)):
@@ -40,7 +40,7 @@ def describe(value: Any, *, where: str = "kernel") -> Any:
     if name is None:
         raise ValueError(
             f"{where} is {value!r}, which no other process could recognise: matrices that are stored, cached or sent "
-            "to other machines need functions that a module defines under their names."
+            "to other machines need functions and classes that a module defines under their names."
         )
     return ":".join(name)
 
@@ -54,16 +54,13 @@ def describe_array(X: np.ndarray) -> dict[str, Any]:
     return {"shape": list(X.shape), "dtype": X.dtype.str, "digest": digest.hexdigest()}
 
 
-def describe_matrix(
-    kernel: Kernel, X: np.ndarray, Y: np.ndarray | None, dtype: np.dtype, **settings: Hashable
-) -> dict[str, Any]:
+def describe_matrix(kernel: Kernel, X: np.ndarray, Y: np.ndarray | None, dtype: np.dtype) -> dict[str, Any]:
     """All that a matrix of a kernel depends on; Y=None where it is symmetric."""
     return {
         "kernel": describe(kernel),
         "X": describe_array(X),
         "Y": None if Y is None else describe_array(Y),
         "dtype": np.dtype(dtype).name,
-        **{name: describe(value, where=name) for name, value in settings.items()},
     }
 
 

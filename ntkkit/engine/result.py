@@ -109,18 +109,23 @@ class Means:
         self.run(work, plan, plan.blocks(), InMemory(result, symmetric=plan.symmetric))
         return result
 
-    def stored(self, work: Work, path: str | os.PathLike[str]) -> Any:
-        """The matrix as a Zarr array; blocks that are in the store already are not evaluated again."""
+    def stored(self, work: Work, path: str | os.PathLike[str], *, wait: bool = False) -> Any:
+        """The matrix as a Zarr array; blocks that are in the store already are not evaluated again.
+
+        With `wait`, not while another process or thread is writing there.
+        """
         store, description = Store(path), _description(work)
         block = store.block(description)
         missing = None
         if block is not None and not (missing := store.missing(_chunks(work, block))):
             return store.array()
-        with store.locked():
-            block = store.block(description)  # another process may have begun meanwhile
+        with store.locked(wait=wait):
+            seen, block = block, store.block(description)
+            if block != seen:  # another process has begun, or removed it, meanwhile
+                missing = None
             if block is None:
                 plan = self.in_large_blocks(work, self.plan(work))
-                store.create(plan, description)
+                store.create(plan)
             else:
                 plan = replace(self.plan(work, longest=max(block)), block=block)
             missing = store.missing(plan, missing)

@@ -42,24 +42,25 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()  # workers of a cluster have working directories of their own
+        self._expected: dict[str, Any] | None = None
 
     def block(self, description: dict[str, Any]) -> tuple[int, int] | None:
-        """The shape of the blocks of the matrix that is here, or None if none is.
+        """The shape of the blocks of the matrix that is here, or None if none is; no other is written from now on.
 
         Raises
         ------
         ValueError
             If another matrix is here, or something else: with what differs.
         """
-        array = self._opened()
+        array, self._expected = self._opened(), {"format": FORMAT, **description}
         if array is None:
-            if self.path.exists() and (not self.path.is_dir() or set(os.listdir(self.path)) - {LOCK, HOLDER}):
+            if self.path.exists() and (not self.path.is_dir() or any(map(_is_foreign, os.listdir(self.path)))):
                 raise ValueError(
                     f"store={str(self.path)!r} exists, and is no kernel matrix: give another path, or remove it."
                 )
             return None
         found = array.attrs.asdict().get("ntkkit")
-        differing = differences(found, {"format": FORMAT, **description}) if found else ["no matrix of ntkkit's"]
+        differing = differences(found, self._expected) if found else ["no matrix of ntkkit's"]
         if differing:
             raise ValueError(
                 f"store={str(self.path)!r} holds another matrix: {'; '.join(differing)}. Give another path, or remove "
@@ -68,8 +69,8 @@ class Store:
         height, width = array.chunks
         return height, width
 
-    def create(self, plan: Plan, description: dict[str, Any]) -> None:
-        """Begin a matrix.
+    def create(self, plan: Plan) -> None:
+        """Begin the matrix that `block` did not find.
 
         Raises
         ------
@@ -95,7 +96,7 @@ class Store:
             compressors=[Crc32cCodec()],
             filters=None,
             fill_value=np.nan,
-            attributes={"ntkkit": {"format": FORMAT, **description}},
+            attributes={"ntkkit": self._expected},
             config={"write_empty_chunks": True},
         )
 
@@ -148,18 +149,27 @@ class Store:
             If the disk is full, or cannot be written for another reason.
         """
         array = self._opened("r+")
-        if array is None:
+        if (
+            array is None
+            or array.chunks != plan.block
+            or differences(array.attrs.asdict().get("ntkkit"), self._expected)
+        ):
             raise FileNotFoundError(
-                f"store={str(self.path)!r} is not there on {socket.gethostname()}: all workers of a cluster must reach "
-                "it by the same path."
+                f"The matrix of store={str(self.path)!r} is not there on {socket.gethostname()}: all workers of a "
+                "cluster must reach it by the same path, and nobody may remove it meanwhile."
             )
         with self._explained():
             for place in _places(block, plan):
                 array[place.rows, place.columns] = here if place == block else here.T
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, wait: bool = False) -> Iterator[None]:
         """Keep other writers out; the lock dies with its process.
+
+        Parameters
+        ----------
+        wait : bool
+            Until the other one is done, in place of an error.
 
         Yields
         ------
@@ -176,7 +186,7 @@ class Store:
 
         with self._explained():
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.path / LOCK, timeout=0)
+            lock = filelock.FileLock(self.path / LOCK, timeout=-1 if wait else 0)
             try:
                 lock.acquire()
             except filelock.Timeout:
@@ -295,6 +305,11 @@ def multiply(K: Any, V: np.ndarray) -> np.ndarray:
     if not np.isfinite(product).all():
         raise OSError("A block of the stored matrix is missing; evaluate the matrix anew, which finds the others.")
     return product
+
+
+def _is_foreign(name: str) -> bool:
+    """Whether a file is none that a process leaves that was killed before it had begun a matrix."""
+    return name not in (LOCK, HOLDER) and not (name.startswith("zarr.") and name.endswith(".partial"))
 
 
 def _places(block: Rectangle, plan: Plan) -> Sequence[Rectangle]:

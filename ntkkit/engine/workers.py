@@ -74,12 +74,11 @@ class Rows:
     """
 
     def __init__(self, job: Job, X: np.ndarray, length: int, *, keep: int) -> None:
-        self.job, self.X, self.length = job, X, length
-        self._kept = functools.lru_cache(maxsize=keep)(self._put)
+        def put(device: Any, start: int) -> jax.Array:
+            return job.on_device(X[start : start + length], length, device)
+
+        self._kept = functools.lru_cache(maxsize=keep)(put)  # of no method: a cycle would keep the arrays for long
 
     def on(self, device: jax.Device, start: int) -> jax.Array:
         """The piece that begins at row `start`."""
         return self._kept(device, start)
-
-    def _put(self, device: Any, start: int) -> jax.Array:
-        return self.job.on_device(self.X[start : start + self.length], self.length, device)

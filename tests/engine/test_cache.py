@@ -1,7 +1,10 @@
 """The cache: no matrix is evaluated twice that it holds, and nothing that it returns is shared."""
 
+import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
+import jax
 import numpy as np
 import pytest
 
@@ -83,7 +86,7 @@ def test_on_disk_for_another_process(X, evaluated, tmp_path):
     found = Engine(cache=again, progress=lambda done, total: pytest.fail("evaluated anew")).gram(KERNEL, X)
     np.testing.assert_array_equal(found, K)
     assert len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(ValueError, match="functions that a module defines"):
+    with pytest.raises(ValueError, match="functions and classes that a module defines"):
         Engine(cache=cache).gram(NNGP(FullyConnected(depth=1, activation=lambda z: z)), X)
 
 
@@ -130,3 +133,19 @@ def test_what_an_engine_refuses(settings, error, message):
         Engine(**settings)
     with pytest.raises(ValueError, match="memory must be"):
         Cache(memory="much")
+    with pytest.raises(TypeError, match="directory must be a path or None, found 3"):
+        Cache(directory=3)
+
+
+def test_a_deep_copy_of_a_model_has_its_engine():
+    model = NeuralKernelRegressor(KERNEL, engine=Engine(devices=jax.devices(), cache=Cache()))
+    assert copy.deepcopy(model).engine is model.engine
+
+
+def test_threads_wait_for_a_matrix_that_another_writes(X, tmp_path):
+    """One directory, and nothing in memory: the second to come finds what the first has written."""
+    engine = Engine(cache=Cache(memory=1, directory=tmp_path))
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: engine.gram(KERNEL, X), range(3)))
+    for K in found:
+        np.testing.assert_array_equal(K, Engine().gram(KERNEL, X))

@@ -1,6 +1,8 @@
 import ast
+import gc
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -188,6 +190,21 @@ def test_threads_share_an_engine(rng):
     assert len(found) == 4
 
 
+@pytest.mark.parametrize("name", ["gram", "panels", "diag"])
+def test_inputs_are_let_go_at_once(rng, name):
+    """Not when the next collection of cycles happens to come: they, and their rows on a device, may be large."""
+    X = rng.standard_normal((40, 3))
+    there = weakref.ref(X)
+    gc.collect()
+    gc.disable()
+    try:
+        list(getattr(Engine(), name)(LINEAR, X))
+        del X
+        assert there() is None
+    finally:
+        gc.enable()
+
+
 def test_progress_counts_blocks(rng, capsys):
     Engine(progress=True).gram(LINEAR, rng.standard_normal((40, 3)))
     assert "1/1" in capsys.readouterr().err
@@ -255,6 +272,8 @@ def test_matvec_is_the_product(shape, rng):
     X, v = rng.standard_normal((1300, 3)), rng.standard_normal(shape)
     np.testing.assert_allclose(Engine().matvec(LINEAR, X, v), linear(X, X) @ v, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(Engine().matvec(LINEAR, X[:5], v, X), linear(X[:5], X) @ v, rtol=1e-9, atol=1e-9)
+    with pytest.raises(TypeError, match="Expected sequence or array-like"):
+        Engine().matvec(LINEAR, None, v)
     with pytest.raises(ValueError, match=r"v must be finite and of shape \(1300,\).*found shape \(7,\)"):
         Engine().matvec(LINEAR, X, np.ones(7))
 

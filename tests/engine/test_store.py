@@ -3,10 +3,12 @@
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,10 +17,11 @@ import numpy as np
 import pytest
 import zarr
 
-from ntkkit import NNGP, NTK, Engine, FullyConnected, NeuralKernelRegressor
+from ntkkit import NNGP, NTK, Engine, FullyConnected, Kernel, NeuralKernelRegressor
 from ntkkit.engine import result
+from ntkkit.engine.fingerprint import describe_matrix
 from ntkkit.engine.plan import Plan
-from ntkkit.engine.store import multiply
+from ntkkit.engine.store import Store, multiply
 from ntkkit.engine.work import Tiles
 
 KERNEL = NTK(FullyConnected(depth=1))
@@ -165,6 +168,52 @@ def test_a_kernel_that_nobody_recognises_is_refused(X, tmp_path):
     Engine(store=tmp_path / "K").gram(named, X[:5])
 
 
+class Scripted(Kernel):
+    def __init__(self):
+        pass
+
+    def tile(self, X, Y, *, same=False):
+        return X @ Y.T
+
+    def tile_diag(self, X):
+        return (X * X).sum(axis=1)
+
+
+@pytest.mark.parametrize("name", [{"__module__": "__main__"}, {"__qualname__": "f.<locals>.Scripted"}])
+def test_a_class_of_a_script_is_refused(X, tmp_path, name):
+    """Its next definition may compute something else under the same name."""
+    scripted = type("Scripted", (Scripted,), name)
+    with pytest.raises(ValueError, match=r"kernel is Scripted\(\), .* classes that a module defines"):
+        Engine(store=tmp_path / "K").gram(scripted(), X)
+    assert not (tmp_path / "K").exists()
+
+
+def test_killed_before_it_had_begun(X, tmp_path, evaluated):
+    """Half of a description is no foreign file."""
+    (tmp_path / "zarr.0123456789abcdef.partial").write_text("{")
+    assert Engine(store=tmp_path).gram(KERNEL, X).shape == (300, 300)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_what_was_begun_before_is_not_written_into_another_matrix(X, tmp_path, evaluated):
+    """A worker of a cluster may still evaluate when its run was stopped, and the store removed and begun anew."""
+    Engine(store=tmp_path / "K").gram(KERNEL, X)
+    late, plan = Store(tmp_path / "K"), Engine().plan(KERNEL, X)
+    assert late.block(describe_matrix(KERNEL, X, None, X.dtype)) == (SIDE, SIDE)
+    plan = replace(plan, block=(SIDE, SIDE))
+    place = plan.blocks()[0]
+    late.write(place, np.zeros(place.shape, np.float32), plan)
+    with pytest.raises(FileNotFoundError, match="nobody may remove it meanwhile"):
+        late.write(place, np.zeros(place.shape, np.float32), replace(plan, block=(2 * SIDE, 2 * SIDE)))
+    shutil.rmtree(tmp_path / "K")
+    with pytest.raises(FileNotFoundError, match="nobody may remove it meanwhile"):
+        late.write(place, np.zeros(place.shape, np.float32), plan)
+    expected = Engine(store=tmp_path / "K").gram(LINEAR, X)[...]
+    with pytest.raises(FileNotFoundError, match="nobody may remove it meanwhile"):
+        late.write(place, np.zeros(place.shape, np.float32), plan)
+    np.testing.assert_array_equal(Engine(store=tmp_path / "K").gram(LINEAR, X)[...], expected)
+
+
 def test_bounds_of_a_search_are_no_difference(X, tmp_path, evaluated):
     Engine(store=tmp_path).gram(KERNEL, X)
     evaluated.clear()
@@ -180,7 +229,7 @@ def test_other_matrices_do_not_go_into_the_store(X, tmp_path):
         engine.gram_gradient(KERNEL, X)
 
 
-@pytest.mark.parametrize("shape", [(300,), (300, 2)])
+@pytest.mark.parametrize("shape", [(300,), (300, 2), (300, 0)])
 def test_products_from_the_store(X, tmp_path, evaluated, shape, rng):
     v, engine = rng.standard_normal(shape), Engine(store=tmp_path)
     np.testing.assert_allclose(engine.matvec(KERNEL, X, v), Engine().matvec(KERNEL, X, v), rtol=1e-12)
