@@ -59,7 +59,7 @@ class Cache:
             raise TypeError(f"directory must be a path or None, found {self.directory!r}.")
 
     def __reduce__(self) -> Any:
-        return Cache, (self.memory, self.directory)
+        return Cache, (self.memory, None if self.directory is None else os.fspath(self.directory))
 
     @property
     def n_hits(self) -> int:

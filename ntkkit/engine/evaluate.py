@@ -109,7 +109,8 @@ class Engine:
         for name in ("devices", "cluster"):
             if getattr(self, name) is not None:
                 raise TypeError(f"An Engine with {name}= belongs to its process and cannot be saved: use engine=None.")
-        return vars(self)
+        store = None if self.store is None else os.fspath(self.store)  # skops would have to be told to trust a Path
+        return {**vars(self), "store": store}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]

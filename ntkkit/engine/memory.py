@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import os
 from collections.abc import Sequence
 
@@ -26,11 +27,9 @@ def parse_memory(memory: int | str, devices: Sequence[jax.Device] = ()) -> int:
         return max(1, min([available_memory(), *on_devices]) // 4)
     if isinstance(memory, str):
         return _parse_size(memory)
-    if isinstance(memory, bool) or not isinstance(memory, int) or memory <= 0:
-        raise ValueError(
-            f"memory must be 'auto', a size such as '2GB', or a positive number of bytes, found {memory!r}."
-        )
-    return memory
+    if isinstance(memory, bool) or not isinstance(memory, numbers.Integral) or memory <= 0:
+        raise ValueError(f"memory must be 'auto', a size such as '2GB', or a positive integer, found {memory!r}.")
+    return int(memory)
 
 
 def _parse_size(text: str) -> int:
@@ -44,7 +43,7 @@ def _parse_size(text: str) -> int:
     except (ValueError, KeyError):
         size = math.nan
     if not 1 <= size < math.inf:
-        raise ValueError(f"memory must be 'auto', a size such as '2GB', or a positive number of bytes, found {text!r}.")
+        raise ValueError(f"memory must be 'auto', a size such as '2GB', or a positive integer, found {text!r}.")
     return int(size)
 
 

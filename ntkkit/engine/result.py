@@ -127,7 +127,7 @@ class Means:
                 plan = self.in_large_blocks(work, self.plan(work))
                 store.create(plan)
             else:
-                plan = replace(self.plan(work, longest=max(block)), block=block)
+                plan = self._resumed(work, block)
             missing = store.missing(plan, missing)
             store.clear(missing, plan)
             n_blocks = len(plan.blocks())
@@ -138,15 +138,16 @@ class Means:
 
     def outlook(self, work: Work, path: str | os.PathLike[str] | None) -> Plan:
         """What would be done, and about how long it would take."""
+        if path is not None and (block := Store(path).block(_description(work))) is not None:
+            plan = self._resumed(work, block)
+            n_stored = len(plan.blocks()) - len(Store(path).missing(plan))
+            return replace(self.timed(work, plan), n_stored=n_stored)
         plan = self.plan(work)
-        if path is None and self.cluster is None:
-            return self.timed(work, plan)
-        plan = self.in_large_blocks(work, plan)
-        block = None if path is None else Store(path).block(_description(work))
-        if path is None or block is None:
-            return plan
-        plan = replace(plan, block=block)
-        return replace(plan, n_stored=len(plan.blocks()) - len(Store(path).missing(plan)))
+        return self.timed(work, plan) if path is None and self.cluster is None else self.in_large_blocks(work, plan)
+
+    def _resumed(self, work: Work, block: tuple[int, int]) -> Plan:
+        """The plan for blocks of a shape that was chosen before, maybe with other memory."""
+        return replace(self.plan(work, longest=max(block)), block=block)
 
 
 def _description(work: Work) -> dict[str, Any]:

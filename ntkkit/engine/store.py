@@ -292,7 +292,7 @@ def multiply(K: Any, V: np.ndarray) -> np.ndarray:
     Raises
     ------
     OSError
-        If a part of it is not there, or damaged.
+        If a part of it is not there, damaged, or not finite.
     """
     product = np.zeros((K.shape[0], V.shape[1]))
     height, width = K.chunks
@@ -303,7 +303,10 @@ def multiply(K: Any, V: np.ndarray) -> np.ndarray:
             raise OSError(f"A block of the stored matrix is damaged ({error}); evaluate the matrix anew.") from error
         product[place.rows] += part.astype(np.float64) @ V[place.columns]
     if not np.isfinite(product).all():
-        raise OSError("A block of the stored matrix is missing; evaluate the matrix anew, which finds the others.")
+        raise OSError(
+            f"Entries of the product are not finite. Either a block of the stored matrix is missing: evaluate the "
+            f"matrix anew, which finds the others; or the kernel overflows {K.dtype}: scale the inputs down."
+        )
     return product
 
 

@@ -82,7 +82,7 @@ def test_on_disk_for_another_process(X, evaluated, tmp_path):
     cache = Cache(directory=tmp_path)
     K = Engine(cache=cache).gram(KERNEL, X)
     again = pickle.loads(pickle.dumps(cache))
-    assert (again.memory, again.directory, again.n_misses) == (cache.memory, cache.directory, 0)
+    assert (again.memory, again.directory, again.n_misses) == (cache.memory, str(cache.directory), 0)
     found = Engine(cache=again, progress=lambda done, total: pytest.fail("evaluated anew")).gram(KERNEL, X)
     np.testing.assert_array_equal(found, K)
     assert len(list(tmp_path.iterdir())) == 1

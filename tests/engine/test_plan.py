@@ -61,6 +61,7 @@ def test_budget_shortens_tiles_and_says_when_none_fits():
     ("memory", "size"),
     [
         (1000, 1000),
+        (np.int64(1000), 1000),
         ("500MB", 500_000_000),
         ("2 GB", 2_000_000_000),
         ("1GiB", 2**30),
@@ -78,5 +79,5 @@ def test_auto_memory_is_a_share_of_the_machine():
 
 @pytest.mark.parametrize("memory", ["lots", "", "GB", "-1GB", "0", 0, -5, 1.5, None, True, "nan GB", "1XB"])
 def test_bad_memory(memory):
-    with pytest.raises(ValueError, match="memory must be 'auto', a size such as '2GB', or a positive number of bytes"):
+    with pytest.raises(ValueError, match="memory must be 'auto', a size such as '2GB', or a positive integer"):
         parse_memory(memory)

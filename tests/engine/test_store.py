@@ -244,7 +244,7 @@ def test_products_say_what_is_missing(X, tmp_path, evaluated):
     with pytest.raises(OSError, match=r"damaged .*evaluate the matrix anew"):
         multiply(K, np.ones((300, 1)))
     chunks(tmp_path)[2].unlink()
-    with pytest.raises(OSError, match="missing; evaluate the matrix anew"):
+    with pytest.raises(OSError, match=r"missing: evaluate the matrix anew.*or the kernel overflows float32"):
         multiply(K, np.ones((300, 1)))
 
 
@@ -256,6 +256,17 @@ def test_progress_starts_at_what_is_there(X, tmp_path, evaluated):
     Engine(store=tmp_path, progress=lambda done, total: counts.append((done, total))).gram(KERNEL, X)
     assert counts == [(done, 15) for done in range(10, 16)]
     assert "15 stored already" in repr(Engine(store=tmp_path).plan(KERNEL, X))
+
+
+def test_the_plan_of_a_store_has_the_tiles_that_will_run(X, tmp_path, evaluated, monkeypatch):
+    Engine(store=tmp_path).gram(KERNEL, X)
+    chunks(tmp_path)[3].unlink()
+    monkeypatch.setattr(result, "LONGEST_SIDE", {"cpu": 4 * SIDE})
+    evaluated.clear()
+    plan = Engine(store=tmp_path).plan(KERNEL, X)
+    assert (plan.tile, plan.block, plan.n_stored) == ((SIDE, SIDE), (SIDE, SIDE), 14)
+    Engine(store=tmp_path).gram(KERNEL, X)
+    assert [place.shape for place in evaluated] == [(SIDE, SIDE)]
 
 
 def test_estimators_fit_from_the_store(X, tmp_path, evaluated, rng):

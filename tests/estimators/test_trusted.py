@@ -327,3 +327,12 @@ def test_forged_files_are_refused(name, tmp_path, monkeypatch):
     with pytest.raises(UntrustedTypesFoundException, match=name):
         loads(forged(activation=FORGED[name]), trusted=TRUSTED_TYPES)
     assert "imported_by_a_file" not in sys.modules
+
+
+def test_paths_of_engines_are_saved_as_text(tmp_path):
+    for engine in (Engine(store=tmp_path / "K"), Engine(cache=Cache(directory=tmp_path))):
+        data = dumps(NeuralKernelRegressor(PLAIN, engine=engine))
+        assert set(get_untrusted_types(data=data)) <= set(TRUSTED_TYPES)
+        again = loads(data, trusted=TRUSTED_TYPES).engine
+        found, expected = (again.store, engine.store) if engine.store else (again.cache.directory, tmp_path)
+        assert found == str(expected)
