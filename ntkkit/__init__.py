@@ -14,7 +14,7 @@ from ntkkit.estimators import (
 from ntkkit.estimators._trusted import TRUSTED_TYPES
 from ntkkit.kernels import NNGP, NTK, Constant, Kernel, Normalized, Product, Scaled, Sum
 from ntkkit.model_selection import KernelSearchCV
-from ntkkit.networks import FullyConnected
+from ntkkit.networks import Convolutional, FullyConnected, Myrtle
 
 __version__ = "0.1.0"
 
@@ -24,10 +24,12 @@ __all__ = [
     "TRUSTED_TYPES",
     "Cache",
     "Constant",
+    "Convolutional",
     "Engine",
     "FullyConnected",
     "Kernel",
     "KernelSearchCV",
+    "Myrtle",
     "NeuralKernelClassifier",
     "NeuralKernelClassifierCV",
     "NeuralKernelFeatures",

@@ -2,6 +2,8 @@
 
 from ntkkit.networks.activations import Activation, Identity, resolve_activation
 from ntkkit.networks.combinators import ProductOf, Residual, SumOf
+from ntkkit.networks.convolution import Conv
+from ntkkit.networks.convolutional_families import Convolutional, Myrtle
 from ntkkit.networks.dense import Dense
 from ntkkit.networks.exponentials import Exp, Gaussian, Rbf
 from ntkkit.networks.families import FullyConnected
@@ -9,6 +11,7 @@ from ntkkit.networks.gelu import Gelu
 from ntkkit.networks.layer import Layer
 from ntkkit.networks.network import Network, Serial
 from ntkkit.networks.normalisation import LayerNorm
+from ntkkit.networks.pooling import AvgPool, Flatten, GlobalAvgPool, GlobalSumPool, SumPool
 from ntkkit.networks.quadrature import Quadrature, QuadratureWarning
 from ntkkit.networks.rectified_powers import RectifiedMonomial
 from ntkkit.networks.rectifiers import ABRelu, Abs, LeakyRelu, Relu
@@ -21,19 +24,26 @@ __all__ = [
     "ABRelu",
     "Abs",
     "Activation",
+    "AvgPool",
+    "Conv",
+    "Convolutional",
     "Cos",
     "Dense",
     "Erf",
     "Exp",
+    "Flatten",
     "FullyConnected",
     "Gaussian",
     "Gelu",
+    "GlobalAvgPool",
+    "GlobalSumPool",
     "Hermite",
     "Identity",
     "Layer",
     "LayerNorm",
     "LeakyRelu",
     "Monomial",
+    "Myrtle",
     "Network",
     "Polynomial",
     "ProductOf",
@@ -49,5 +59,6 @@ __all__ = [
     "Sin",
     "Step",
     "SumOf",
+    "SumPool",
     "resolve_activation",
 ]

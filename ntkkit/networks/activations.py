@@ -35,6 +35,7 @@ class Activation(Layer):
     """
 
     has_ntk: bool = True
+    needs_variance: bool = True
 
     def __init__(self) -> None:
         pass
@@ -63,7 +64,8 @@ class Activation(Layer):
     def propagate(self, state: State) -> State:
         delta, anti, derivative = self.dual(state)
         ntk = None if state.ntk is None else state.ntk * (jnp.nan if derivative is None else derivative)
-        return State(self.variance(state.var1), self.variance(state.var2), delta, anti, ntk)
+        var1, var2 = self.variance(state.var1), self.variance(state.var2)
+        return state._replace(var1=var1, var2=var2, delta=delta, anti=anti, ntk=ntk)
 
 
 class Identity(Activation):

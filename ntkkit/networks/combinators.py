@@ -36,6 +36,18 @@ class _Branches(Layer):
     def trainable(self) -> bool:  # type: ignore[override]
         return any(part.trainable for part in self.parts)
 
+    @property
+    def spatial(self) -> bool:  # type: ignore[override]
+        return any(part.spatial for part in self.parts)
+
+    @property
+    def mixes(self) -> bool:  # type: ignore[override]
+        return any(part.mixes for part in self.parts)
+
+    @property
+    def needs_variance(self) -> bool:  # type: ignore[override]
+        return any(part.needs_variance for part in self.parts)
+
     def without_ntk(self, trained: bool) -> Layer | None:
         found = (part.without_ntk(trained) for part in self.parts)
         return next((layer for layer in found if layer is not None), None)
@@ -54,7 +66,7 @@ class _Branches(Layer):
         return params, shapes[0]
 
     def apply(self, params: Any, inputs: Array) -> Array:
-        outputs = [part.apply(param, inputs) for part, param in zip(self.parts, params, strict=True)]
+        outputs = [part.forward(param, inputs) for part, param in zip(self.parts, params, strict=True)]
         return functools.reduce(self.merge_outputs, outputs)
 
     def propagate(self, state: State) -> State:
@@ -102,7 +114,8 @@ class _Sum(_Branches):
             above = first.scale * anti1 + second.scale * anti2 + spread
             anti = jnp.where(scale > 0, safe_ratio(above, scale), 2)
         ntks = [part.ntk for part in (first, second) if part.ntk is not None]
-        return State(var1, var2, delta, anti, sum(ntks[1:], ntks[0]) if ntks else None)
+        ntk = sum(ntks[1:], ntks[0]) if ntks else None
+        return first._replace(var1=var1, var2=var2, delta=delta, anti=anti, ntk=ntk)
 
 
 class SumOf(_Listed, _Sum):
@@ -209,10 +222,10 @@ class ProductOf(_Listed):
         ntks = [
             part.ntk * other.covariance for part, other in ((first, second), (second, first)) if part.ntk is not None
         ]
-        return State(
-            first.var1 * second.var1,
-            first.var2 * second.var2,
-            jnp.where(proper, delta, 0),
-            None if anti is None else jnp.where(proper, anti, 2),
-            sum(ntks[1:], ntks[0]) if ntks else None,
+        return first._replace(
+            var1=first.var1 * second.var1,
+            var2=first.var2 * second.var2,
+            delta=jnp.where(proper, delta, 0),
+            anti=None if anti is None else jnp.where(proper, anti, 2),
+            ntk=sum(ntks[1:], ntks[0]) if ntks else None,
         )

@@ -93,4 +93,4 @@ class Dense(Layer):
         ntk = None if state.ntk is None else w * state.ntk
         if self.trainable:
             ntk = covariance if ntk is None else ntk + covariance
-        return State(var1, var2, delta, anti, ntk)
+        return state._replace(var1=var1, var2=var2, delta=delta, anti=anti, ntk=ntk)

@@ -17,6 +17,9 @@ class Layer(FrozenValue):
     """One step of a network. A layer's file holds its finite map and its kernel map together."""
 
     trainable: bool = False  # whether it has parameters that are trained
+    spatial: bool = False  # whether it reads images, positions and channels, rather than rows
+    mixes: bool = False  # whether it averages over positions, so that what two positions share matters
+    needs_variance: bool = False  # whether its kernel map depends on variances, not on covariances alone
 
     @abstractmethod
     def initialize(self, key: Array, input_shape: Shape, *, width: int, n_outputs: int) -> tuple[Any, Shape]:
@@ -29,6 +32,10 @@ class Layer(FrozenValue):
     @abstractmethod
     def apply(self, params: Any, inputs: Array) -> Array:
         """The finite layer on a batch: (n, *input_shape) -> (n, *output_shape)."""
+
+    def forward(self, params: Any, inputs: Array) -> Array:
+        """`apply` inside a network, whose inputs have the shape that the layer before left."""
+        return self.apply(params, inputs)
 
     @abstractmethod
     def propagate(self, state: State) -> State:

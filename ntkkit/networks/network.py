@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 from sklearn.utils import check_random_state
 
+from ntkkit.networks.images import image_diagonal, image_state
 from ntkkit.networks.layer import Layer, Shape
 from ntkkit.networks.state import State, diagonal_state, tile_state
 from ntkkit.networks.value import check_count
@@ -44,6 +45,18 @@ class Network(Layer):
         return None
 
     @property
+    def spatial(self) -> bool:  # type: ignore[override]
+        return any(layer.spatial for layer in self.sequence)
+
+    @property
+    def mixes(self) -> bool:  # type: ignore[override]
+        return any(layer.mixes for layer in self.sequence)
+
+    @property
+    def needs_variance(self) -> bool:  # type: ignore[override]
+        return any(layer.needs_variance for layer in self.sequence)
+
+    @property
     def input_kind(self) -> str:
         """What one input is: "rows" (features), or "images" of `input_shape`."""
         return "rows" if self.input_shape is None else "images"
@@ -68,11 +81,24 @@ class Network(Layer):
         nngp, ntk : arrays of shape (n, m), or (len(depths), n, m)
             The ntk is NaN where the network has none (`Sign` or `Step` after trained parameters).
         """
-        return self._limits(tile_state(self._rows(X), self._rows(Y), same=same), depths)
+        X, Y = self._inputs(X), self._inputs(Y)
+        if not self.spatial:
+            return self._limits(tile_state(X, Y, same=same), depths)
+        crossed, within = self._crossed()
+        return self._limits(image_state(X, Y, same=same, crossed=crossed, within=within), depths)
 
     def limits_diag(self, X: Any, *, depths: Sequence[int] | None = None) -> Limits:
         """The diagonals of `limits(X, X)`, each of shape (n,), at the cost of n pairs."""
-        return self._limits(diagonal_state(self._rows(X)), depths)
+        X = self._inputs(X)
+        if not self.spatial:
+            return self._limits(diagonal_state(X), depths)
+        return self._limits(image_diagonal(X, crossed=self._crossed()[0]), depths)
+
+    def _crossed(self) -> tuple[bool, bool]:
+        """Whether covariances between positions matter, and whether those within an image do, for variances."""
+        mixing = [i for i, layer in enumerate(self.sequence) if layer.mixes]
+        behind = self.sequence[mixing[0] :] if mixing else ()
+        return bool(mixing), any(layer.needs_variance for layer in behind)
 
     def _limits(self, state: State, depths: Sequence[int] | None) -> Limits:
         if depths is not None:
@@ -85,6 +111,17 @@ class Network(Layer):
         if self.input_scale is not None:
             raise ValueError(f"{self!r} scales its inputs, so it cannot be a layer of another network.")
         return through(self.sequence, state)
+
+    def _inputs(self, X: Any) -> Array:
+        """Inputs as the first layer reads them: floating, scaled, images if it is spatial."""
+        rows = self._rows(X)
+        if not self.spatial:
+            return rows
+        if self.input_shape is None or len(self.input_shape) not in (2, 3):
+            raise ValueError(
+                f"{self!r} reads images: give it the input_shape of one, (H, W, C) or (L, C), found {self.input_shape}."
+            )
+        return rows.reshape(len(rows), *self.input_shape)
 
     def _rows(self, X: Any) -> Array:
         """Inputs as floating rows, scaled; images are flattened, which is how a dense layer reads them."""
@@ -122,15 +159,18 @@ class Network(Layer):
         shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
         check_count(width, "width", low=1)
         check_count(n_outputs, "n_outputs", low=1)
-        flat = (math.prod(shape),)  # as `_rows` reads them
-        return self.initialize(_as_key(random_state), flat, width=width, n_outputs=n_outputs)[0]
+        if not self.spatial:
+            shape = (math.prod(shape),)  # as `_rows` reads them
+        return self.initialize(_as_key(random_state), shape, width=width, n_outputs=n_outputs)[0]
 
     def apply(self, params: Any, inputs: Array) -> Array:
         """The finite network's outputs: (n, ...) -> (n, n_outputs). Pure jax."""
-        outputs = self._rows(inputs)
+        return self.forward(params, self._inputs(inputs))
+
+    def forward(self, params: Any, inputs: Array) -> Array:
         for layer, param in zip(self.sequence, params, strict=True):
-            outputs = layer.apply(param, outputs)
-        return outputs
+            inputs = layer.forward(param, inputs)
+        return inputs
 
     def initialize(self, key: Array, input_shape: Shape, *, width: int, n_outputs: int) -> tuple[Any, Shape]:
         *hidden, readout = zip(self.sequence, jax.random.split(key, len(self.sequence)), strict=True)
@@ -174,7 +214,12 @@ class Serial(Network):
 def through(layers: Sequence[Layer], state: State) -> State:
     """The state behind some layers."""
     for layer in layers:
-        state = layer.propagate(state)
+        after = layer.propagate(state)
+        if after.positions is not None and state.positions is not None and state.positions.within is not None:
+            own1, own2 = state.positions.within
+            within = layer.propagate(own1), layer.propagate(own2)
+            after = after._replace(positions=after.positions._replace(within=within))
+        state = after
     return state
 
 

@@ -33,6 +33,8 @@ class LayerNorm(Layer):
            [0.707107, 1.      ]])
     """
 
+    needs_variance: bool = True
+
     def __init__(self) -> None:
         pass
 
@@ -47,4 +49,4 @@ class LayerNorm(Layer):
         inverse1, inverse2 = (safe_ratio(jnp.ones_like(q), safe_sqrt(q)) for q in (state.var1, state.var2))
         var1, var2 = (jnp.where(q > 0, jnp.ones_like(q), 0) for q in (state.var1, state.var2))
         ntk = None if state.ntk is None else state.ntk * inverse1 * inverse2
-        return State(var1, var2, state.delta, state.anti, ntk)
+        return state._replace(var1=var1, var2=var2, ntk=ntk)

@@ -7,12 +7,37 @@ layer maps it by sums of non-negative terms.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+
+class Positions(NamedTuple):
+    """The axes of positions of a state of images, which are its last ones.
+
+    Attributes
+    ----------
+    n_axes : int
+        1 or 2, of each image.
+    crossed : bool
+        Whether every position of one image meets every one of the other, (..., H, W, H', W'), or itself, (..., H, W).
+    within : tuple of State, or None
+        Of each image with itself, where averages over positions need the covariances that they average: (n, 1, ...) and
+        (1, m, ...), broadcasting against the pairs.
+    own : bool
+        Whether it is a state of images with themselves.
+    same : bool
+        Whether the images of both sides of the tile are the same, so that pair (i, i) is an image with itself.
+    """
+
+    n_axes: int
+    crossed: bool
+    within: tuple[Any, Any] | None = None
+    own: bool = False
+    same: bool = False
 
 
 class State(NamedTuple):
@@ -27,6 +52,7 @@ class State(NamedTuple):
     delta: Array  # 1 - E[h(x) h(y)] / sqrt(var1 var2), in [0, 2]; anything there where a variance is 0
     anti: Array | None = None  # 2 - delta with its own digits, for antipodes; None once delta <= 1 is known
     ntk: Array | None = None  # None means zero: nothing trainable yet
+    positions: Positions | None = None  # of images: what the axes behind those of the pairs are
 
     @property
     def scale(self) -> Array:

@@ -1,0 +1,173 @@
+"""Families of convolutional networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ntkkit.networks.activations import Activation, resolve_activation
+from ntkkit.networks.convolution import Conv, check_padding, check_window
+from ntkkit.networks.dense import Dense
+from ntkkit.networks.families import Homogeneous
+from ntkkit.networks.layer import Layer
+from ntkkit.networks.network import Network, check_shape
+from ntkkit.networks.pooling import AvgPool, Flatten, GlobalAvgPool
+from ntkkit.networks.value import check_count, check_real
+
+POOLINGS: dict[str, Layer] = {"gap": GlobalAvgPool(), "flatten": Flatten()}
+# Convolutions before each pool of Myrtle networks.
+MYRTLE = {5: (2, 1, 1), 7: (2, 2, 2), 10: (3, 3, 3)}
+
+
+class Convolutional(Homogeneous):
+    """Convolutional network: `depth` times [Conv, activation], then from images to rows, then a Dense readout.
+
+    Parameters
+    ----------
+    depth : int, default=3
+        Convolutions, >= 0. Static, as all that is no variance.
+    filter_shape : tuple of int, default=(3, 3)
+        Of every convolution; one entry for sequences of positions.
+    activation : str, function or Activation, default="relu"
+        As of `FullyConnected`.
+    pooling : {"gap", "flatten"}, default="gap"
+        "gap": the average over all positions, whose kernel compares every position of one image with every one of the
+        other, (H W)^2 numbers a pair. "flatten": all positions side by side; H W numbers a pair.
+    weight_var, bias_var : float, default=2.0 and 0.1
+        Variances >= 0, differentiable.
+    readout_weight_var, readout_bias_var : float, optional
+        The readout's variances; None means those of the other layers. Differentiable.
+    padding : {"SAME", "VALID", "CIRCULAR"}, default="SAME"
+        As of `Conv`.
+    n_frozen_layers : int, default=0
+        The first so many convolutions are not trained.
+    input_shape : tuple of int
+        The shape (H, W, C) of one image, or (L, C). Needed before the first kernel.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For negative variances or depth, more frozen layers than convolutions, or unknown names.
+
+    References
+    ----------
+    Arora, Du, Hu, Li, Salakhutdinov, Wang (2019), On exact computation with an infinitely wide neural net; Novak et al.
+    (2019), Bayesian deep convolutional networks with many channels are Gaussian processes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ntkkit import NTK, Convolutional
+    >>> images = np.random.default_rng(0).random((3, 8, 8, 1))
+    >>> NTK(Convolutional(depth=2, input_shape=(8, 8, 1)))(images).shape
+    (3, 3)
+    """
+
+    _leaves = ("weight_var", "bias_var", "readout_weight_var", "readout_bias_var")
+
+    def __init__(
+        self,
+        depth: int = 3,
+        filter_shape: Sequence[int] = (3, 3),
+        activation: str | Callable[..., Any] | Activation = "relu",
+        pooling: str = "gap",
+        weight_var: float = 2.0,
+        bias_var: float = 0.1,
+        readout_weight_var: float | None = None,
+        readout_bias_var: float | None = None,
+        padding: str = "SAME",
+        n_frozen_layers: int = 0,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        resolve_activation(activation)
+        depth = check_count(depth, "depth")
+        n_frozen_layers = check_count(n_frozen_layers, "n_frozen_layers")
+        if n_frozen_layers > depth:
+            raise ValueError(f"n_frozen_layers must be at most depth={depth}, found {n_frozen_layers}.")
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling must be one of {sorted(POOLINGS)}, found {pooling!r}.")
+        self.__dict__.update(
+            depth=depth,
+            filter_shape=check_window(filter_shape, "filter_shape"),
+            activation=activation,
+            pooling=pooling,
+            weight_var=check_real(weight_var, "weight_var"),
+            bias_var=check_real(bias_var, "bias_var"),
+            readout_weight_var=check_real(readout_weight_var, "readout_weight_var", optional=True),
+            readout_bias_var=check_real(readout_bias_var, "readout_bias_var", optional=True),
+            padding=check_padding(padding),
+            n_frozen_layers=n_frozen_layers,
+            input_shape=check_shape(input_shape),
+        )
+
+    def block(self, index: int) -> tuple[Layer, ...]:
+        trainable = index >= self.n_frozen_layers
+        params = self.__dict__
+        conv = Conv(self.filter_shape, params["weight_var"], params["bias_var"], None, params["padding"], trainable)
+        return conv, resolve_activation(params["activation"])
+
+    def readout(self) -> tuple[Layer, ...]:
+        return POOLINGS[self.__dict__["pooling"]], _readout(self.__dict__)
+
+    @property
+    def filter_shape(self) -> tuple[int, ...]:
+        return self.__dict__["filter_shape"]
+
+
+def _readout(params: dict[str, Any]) -> Dense:
+    own = [params[f"readout_{name}"] for name in ("weight_var", "bias_var")]
+    common = [params[name] for name in ("weight_var", "bias_var")]
+    return Dense(*(there if here is None else here for here, there in zip(own, common, strict=True)))
+
+
+class Myrtle(Network):
+    """The Myrtle networks: 3 x 3 convolutions with activations, average pools of 2, 2 and the rest, a Dense readout.
+
+    Depth 5 is c c p c p c p, 7 is c c p c c p c c p, 10 has three convolutions before each pool; c is a convolution and
+    an activation, and the last pool averages over all positions that are left (8 x 8 of 32 x 32).
+
+    Parameters
+    ----------
+    depth : {5, 7, 10}, default=5
+        Static.
+    activation, weight_var, bias_var, readout_weight_var, readout_bias_var, input_shape
+        As of `Convolutional`.
+
+    References
+    ----------
+    Shankar, Fang, Guo, Fridovich-Keil, Schmidt, Ragan-Kelley, Recht (2020), Neural kernels without tangents.
+    """
+
+    _leaves = ("weight_var", "bias_var", "readout_weight_var", "readout_bias_var")
+
+    def __init__(
+        self,
+        depth: int = 5,
+        activation: str | Callable[..., Any] | Activation = "relu",
+        weight_var: float = 2.0,
+        bias_var: float = 0.1,
+        readout_weight_var: float | None = None,
+        readout_bias_var: float | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        resolve_activation(activation)
+        if depth not in MYRTLE:
+            raise ValueError(f"depth must be one of {sorted(MYRTLE)}, found {depth!r}.")
+        self.__dict__.update(
+            depth=depth,
+            activation=activation,
+            weight_var=check_real(weight_var, "weight_var"),
+            bias_var=check_real(bias_var, "bias_var"),
+            readout_weight_var=check_real(readout_weight_var, "readout_weight_var", optional=True),
+            readout_bias_var=check_real(readout_bias_var, "readout_bias_var", optional=True),
+            input_shape=check_shape(input_shape),
+        )
+
+    @property
+    def sequence(self) -> tuple[Layer, ...]:
+        params = self.__dict__
+        conv = Conv((3, 3), params["weight_var"], params["bias_var"])
+        stage = [conv, resolve_activation(params["activation"])]
+        first, second, third = MYRTLE[params["depth"]]
+        pool = AvgPool((2, 2))
+        return (*stage * first, pool, *stage * second, pool, *stage * third, GlobalAvgPool(), _readout(params))

@@ -1,0 +1,201 @@
+"""Convolutions, pools and their families against neural-tangents, against finite networks, and in estimators."""
+
+import jax
+import numpy as np
+import pytest
+
+from ntkkit import NNGP, NTK, Convolutional, Engine, KernelSearchCV, Myrtle, NeuralKernelClassifier
+from ntkkit.interop.neural_tangents import import_neural_tangents
+from ntkkit.networks import (
+    AvgPool,
+    Conv,
+    Dense,
+    Erf,
+    Flatten,
+    GlobalAvgPool,
+    GlobalSumPool,
+    LayerNorm,
+    Relu,
+    Residual,
+    Serial,
+    SumPool,
+)
+
+stax = import_neural_tangents().stax
+THEIRS = {"W_std": np.sqrt(1.7), "b_std": np.sqrt(0.2)}
+
+
+def conv(filter_shape, strides=None, padding="SAME"):
+    return Conv(filter_shape, 1.7, 0.2, strides, padding), stax.Conv(
+        1, filter_shape, strides=strides, padding=padding, **THEIRS
+    )
+
+
+def pool(kind, window, strides=None, padding="VALID"):
+    ours, theirs = {"average": (AvgPool, stax.AvgPool), "sum": (SumPool, stax.SumPool)}[kind]
+    return ours(window, strides, padding), theirs(window, strides=strides or window, padding=padding)
+
+
+DENSE = Dense(1.7, 0.2), stax.Dense(1, **THEIRS)
+RELU, ERF = (Relu(), stax.Relu()), (Erf(), stax.Erf())
+FLATTEN, GAP, GSP = (
+    (Flatten(), stax.Flatten()),
+    (GlobalAvgPool(), stax.GlobalAvgPool()),
+    (GlobalSumPool(), stax.GlobalSumPool()),
+)
+NORM = LayerNorm(), stax.LayerNorm()
+BODY = [RELU, conv((3, 3))]
+RESIDUAL = (
+    Residual(Serial([layer for layer, _ in BODY])),
+    stax.serial(stax.FanOut(2), stax.parallel(stax.serial(*(t for _, t in BODY)), stax.Identity()), stax.FanInSum()),
+)
+
+CASES = {
+    "flatten": ((5, 4, 2), [conv((3, 3)), RELU, conv((2, 3)), RELU, FLATTEN, DENSE]),
+    "flatten, strides, valid": ((6, 5, 1), [conv((3, 2), (2, 1), "VALID"), RELU, conv((2, 2)), RELU, FLATTEN, DENSE]),
+    "flatten, circular": ((5, 4, 2), [conv((5, 2), (1, 2), "CIRCULAR"), ERF, conv((3, 3)), ERF, FLATTEN, DENSE]),
+    "gap": ((4, 5, 2), [conv((3, 3)), RELU, conv((1, 2)), RELU, GAP, DENSE]),
+    "gap, strides, same": ((5, 6, 1), [conv((3, 3), (2, 2)), RELU, conv((3, 3)), RELU, GAP, DENSE]),
+    "gap, circular": ((4, 5, 1), [conv((3, 2), (1, 2), "CIRCULAR"), RELU, conv((3, 3)), RELU, GAP, DENSE]),
+    "sum over all": ((3, 4, 2), [conv((3, 3)), ERF, GSP, DENSE]),
+    "pool and flatten": ((6, 6, 1), [conv((3, 3)), RELU, pool("average", (2, 2)), conv((3, 3)), RELU, FLATTEN, DENSE]),
+    "pool and gap": ((6, 5, 1), [conv((3, 3)), RELU, pool("sum", (3, 2), (2, 2)), conv((3, 3)), RELU, GAP, DENSE]),
+    "padded pool": (
+        (5, 5, 1),
+        [conv((3, 3)), RELU, pool("average", (3, 3), (2, 2), "SAME"), conv((2, 2)), RELU, GAP, DENSE],
+    ),
+    "gap, then rows": ((4, 4, 1), [conv((3, 3)), RELU, GAP, DENSE, RELU, DENSE]),
+    "one axis": ((7, 2), [conv((3,)), RELU, pool("average", (2,)), conv((2,), (2,)), RELU, GAP, DENSE]),
+    "one axis, flatten": ((7, 2), [conv((3,)), RELU, conv((2,), (2,)), RELU, FLATTEN, DENSE]),
+    "layer norm": ((4, 4, 1), [conv((3, 3)), NORM, RELU, conv((3, 3)), RELU, GAP, DENSE]),
+    "residual": ((4, 4, 1), [conv((3, 3)), RESIDUAL, RELU, GAP, DENSE]),
+    "residual, pool": ((4, 4, 1), [conv((3, 3)), RESIDUAL, pool("average", (2, 2)), RELU, FLATTEN, DENSE]),
+    "a row of pixels": ((1, 6, 1), [conv((3, 3)), RELU, pool("average", (1, 2)), RELU, GAP, DENSE]),
+}
+QUICK = ["flatten, strides, valid", "gap, strides, same", "pool and gap"]
+CASES_MARKED = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in CASES]
+
+
+def images(rng, n, shape):
+    X = rng.standard_normal((n, *shape))
+    X[0] *= 30
+    X[1, : shape[0] // 2] = 0
+    return X
+
+
+@pytest.mark.parametrize("name", CASES_MARKED)
+def test_neural_tangents(name, rng):
+    shape, layers = CASES[name]
+    network = Serial([layer for layer, _ in layers], input_shape=shape)
+    X, Y = images(rng, 3, shape), rng.standard_normal((2, *shape))
+    with jax.enable_x64(True):
+        theirs = jax.jit(stax.serial(*(layer for _, layer in layers))[2], static_argnames="get")(
+            X, Y, get=("nngp", "ntk")
+        )
+        ours = jax.jit(network.limits)(X, Y)
+        square = jax.jit(lambda X: network.limits(X, X, same=True))(X)
+        diagonal = jax.jit(network.limits_diag)(X)
+    for found, expected, K, diag in zip(ours, theirs, square, diagonal, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12 * np.abs(expected).max())
+        np.testing.assert_allclose(diag, K.diagonal(), rtol=1e-12)
+        np.testing.assert_allclose(K, K.T, rtol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["flatten", "gap", "pool and gap", "residual, pool", "one axis"])
+def test_float32_on_hostile_images(name, rng):
+    """Duplicates, near ones, shifted and scaled copies, black and constant images."""
+    shape, layers = CASES[name]
+    network = Serial([layer for layer, _ in layers], input_shape=shape)
+    X = rng.random((3, *shape))
+    near = X[0] * (1 + 1e-4 * rng.standard_normal(shape))
+    X = np.stack([*X, X[0], near, np.roll(X[1], 1, axis=0), 1e3 * X[2], 0 * X[0], np.ones(shape), -X[1]])
+    for kernel in (NNGP(network), NTK(network)):
+        exact = kernel(X)
+        roots = np.sqrt(exact.diagonal())
+        error = np.abs(kernel(X.astype(np.float32)) - exact) / np.outer(roots, roots)
+        assert error.max() < (1e-6 if "pool" not in name and "axis" not in name else 2e-5), error.max()
+        assert np.linalg.eigvalsh(exact / np.outer(roots, roots))[0] > -1e-9
+
+
+def test_the_vanilla_and_pooled_kernels_of_the_literature():
+    """Values of an independent port of the CNTK: sums over 9 taps and channels, divided by 9 behind a ReLU of c = 2."""
+    x, z = np.moveaxis(np.random.default_rng(0).standard_normal((2, 2, 4, 4)), 1, -1)
+    X, channels, taps, positions = np.stack([x, z]), 2, 9, 16
+
+    def network(readout, *, trained):
+        first, second = Conv((3, 3), taps * channels, 0.0, trainable=trained), Conv((3, 3), 2.0, 0.0)
+        return Serial([first, Relu(), second, Relu(), *readout], input_shape=(4, 4, channels))
+
+    vanilla = NTK(network([Flatten(), Dense(positions * 2 / taps, 0.0)], trained=True))(X)
+    np.testing.assert_allclose(vanilla[np.triu_indices(2)], [33.0557783, 9.1176515, 50.5776641], rtol=1e-7)
+    pooled = NTK(network([GlobalAvgPool(), Dense(2 / taps, 0.0, trainable=False)], trained=False))(X)
+    np.testing.assert_allclose(pooled[np.triu_indices(2)], [0.1288753, 0.1079027, 0.2175448], atol=6e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["gap", "flatten"])
+def test_finite_networks_approach_the_kernels(pooling, rng):
+    network = Convolutional(depth=2, filter_shape=(2, 2), pooling=pooling, input_shape=(3, 3, 2))
+    x = rng.standard_normal((2, 3, 3, 2)).astype(np.float32)
+    exact = NTK(network)(x)
+
+    @jax.jit
+    def empirical(key, widths=256):
+        params = network.init(key, (3, 3, 2), width=widths)
+        jacobian = jax.jacobian(lambda params: network.apply(params, x)[:, 0])(params)
+        return sum(j.reshape(2, -1) @ j.reshape(2, -1).T for j in jax.tree.leaves(jacobian))
+
+    draws = np.stack([empirical(jax.random.key(seed)) for seed in range(40)])
+    error = np.abs(draws.mean(axis=0) - exact) / (draws.std(axis=0) / np.sqrt(40))
+    assert error.max() < 4.5
+
+
+def test_estimators_and_depths(rng):
+    X = rng.random((30, 4, 4, 1))
+    y = X[:, :2].sum(axis=(1, 2, 3)) > X[:, 2:].sum(axis=(1, 2, 3))
+    model = NeuralKernelClassifier(NTK(Convolutional(pooling="flatten", input_shape=(4, 4, 1))))
+    search = KernelSearchCV(model, {"kernel__network__depth": [1, 2], "alpha": [1e-3, 1e-1]}, cv=3).fit(X, y)
+    assert search.best_score_ > 0.6
+    np.testing.assert_array_equal(search.predict(X), search.predict(X.reshape(30, 16)))
+    kernel = NTK(Convolutional(pooling="flatten", input_shape=(4, 4, 1)))
+    both = Engine().gram_at_depths(kernel, X, depths=[1, 2])
+    np.testing.assert_allclose(both[0], Engine().gram(kernel.replace(network__depth=1), X), rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_myrtle_and_gradients(rng):
+    X = rng.random((3, 8, 8, 1))
+    kernel = NTK(Myrtle(input_shape=(8, 8, 1)))
+    K, gradient = kernel(X, eval_gradient=True)
+    step = 1e-5
+    for i, name in enumerate(["network__weight_var", "network__bias_var"]):
+        value = kernel.get_params()[name]
+        up, down = (kernel.replace(**{name: value * np.exp(sign * step)})(X) for sign in (1, -1))
+        np.testing.assert_allclose(gradient[..., i], (up - down) / (2 * step), rtol=1e-6, atol=1e-6 * K.max())
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Conv(3), TypeError, "filter_shape must be a tuple of integers"),
+        (lambda: Conv((3, 0)), ValueError, "filter_shape must be >= 1, found 0"),
+        (lambda: Conv((3, 3), strides=(1,)), ValueError, "strides must have 2 entries"),
+        (lambda: Conv(padding="same"), ValueError, "padding must be one of"),
+        (lambda: Conv(weight_var=-1.0), ValueError, "weight_var must be finite and >= 0"),
+        (lambda: AvgPool((2, 2, 2)), ValueError, "window_shape must have 1 or 2 entries"),
+        (lambda: Convolutional(pooling="max"), ValueError, "pooling must be one of"),
+        (lambda: Convolutional(depth=1, n_frozen_layers=2), ValueError, "n_frozen_layers must be at most depth=1"),
+        (lambda: Myrtle(depth=6), ValueError, r"depth must be one of \[5, 7, 10\], found 6"),
+        (lambda: NTK(Convolutional())(np.ones((2, 4))), ValueError, "give it the input_shape of one"),
+        (
+            lambda: NTK(Serial([Flatten(), Dense(), Conv()], input_shape=(4, 4, 1)))(np.ones((2, 16))),
+            ValueError,
+            "slides over 2 axes of positions",
+        ),
+        (lambda: NTK(Convolutional(input_shape=(4, 4, 1)))(np.ones((2, 5, 4, 1))), ValueError, "input_shape is"),
+    ],
+)
+def test_what_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
