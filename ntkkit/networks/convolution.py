@@ -12,7 +12,7 @@ from jax import Array
 
 from ntkkit.networks.images import PADDINGS, output_size, window_sum
 from ntkkit.networks.layer import Layer, Shape
-from ntkkit.networks.state import State, safe_ratio, safe_sqrt
+from ntkkit.networks.state import Positions, State, safe_ratio, safe_sqrt
 from ntkkit.networks.value import check_count, check_real
 
 
@@ -147,7 +147,7 @@ def averaged(
     mean1, mean2 = mean(state.var1, first), mean(state.var2, last)
     var1, var2 = w * mean1 + b, w * mean2 + b
     scale = safe_sqrt(var1) * safe_sqrt(var2)
-    root_a = jax.lax.stop_gradient(_balance(state))  # the result does not depend on it
+    root_a = jax.lax.stop_gradient(_balance(var1, var2, positions))  # the result does not depend on it
     border: Array | float = 0.0
     if bordered and positions.crossed:
         shape1, shape2 = state.delta.shape[-n_axes:], state.delta.shape[-2 * n_axes : -n_axes]
@@ -171,11 +171,10 @@ def averaged(
     return state._replace(var1=var1, var2=var2, delta=distance(state.delta, 1), anti=anti, ntk=ntk)
 
 
-def _balance(state: State) -> Array:
-    """sqrt a, a the ratio of the lengths of the two images; 1 where one has none."""
-    assert state.positions is not None
-    axes = tuple(range(-state.positions.n_axes * (2 if state.positions.crossed else 1), 0))
-    length1, length2 = (jnp.mean(q, axis=axes, keepdims=True) ** 0.25 for q in (state.var1, state.var2))
+def _balance(var1: Array, var2: Array, positions: Positions) -> Array:
+    """sqrt a, a the ratio of the lengths of the two images behind the layer; 1 where one has none."""
+    axes = tuple(range(-positions.n_axes * (2 if positions.crossed else 1), 0))
+    length1, length2 = (jnp.mean(q, axis=axes, keepdims=True) ** 0.25 for q in (var1, var2))
     positive = (length1 > 0) & (length2 > 0)
     return jnp.where(positive, length2, 1) / jnp.where(positive, length1, 1)
 

@@ -63,6 +63,14 @@ class Convolutional(Homogeneous):
     (3, 3)
     """
 
+    filter_shape: tuple[int, ...]
+    pooling: str
+    padding: str
+    activation: str | Callable[..., Any] | Activation
+    weight_var: Any
+    bias_var: Any
+    readout_weight_var: Any
+    readout_bias_var: Any
     _leaves = ("weight_var", "bias_var", "readout_weight_var", "readout_bias_var")
 
     def __init__(
@@ -102,21 +110,16 @@ class Convolutional(Homogeneous):
 
     def block(self, index: int) -> tuple[Layer, ...]:
         trainable = index >= self.n_frozen_layers
-        params = self.__dict__
-        conv = Conv(self.filter_shape, params["weight_var"], params["bias_var"], None, params["padding"], trainable)
-        return conv, resolve_activation(params["activation"])
+        conv = Conv(self.filter_shape, self.weight_var, self.bias_var, None, self.padding, trainable)
+        return conv, resolve_activation(self.activation)
 
     def readout(self) -> tuple[Layer, ...]:
-        return POOLINGS[self.__dict__["pooling"]], _readout(self.__dict__)
-
-    @property
-    def filter_shape(self) -> tuple[int, ...]:
-        return self.__dict__["filter_shape"]
+        return POOLINGS[self.pooling], _readout(self)
 
 
-def _readout(params: dict[str, Any]) -> Dense:
-    own = [params[f"readout_{name}"] for name in ("weight_var", "bias_var")]
-    common = [params[name] for name in ("weight_var", "bias_var")]
+def _readout(network: Convolutional | Myrtle) -> Dense:
+    own = network.readout_weight_var, network.readout_bias_var
+    common = network.weight_var, network.bias_var
     return Dense(*(there if here is None else here for here, there in zip(own, common, strict=True)))
 
 
@@ -138,6 +141,12 @@ class Myrtle(Network):
     Shankar, Fang, Guo, Fridovich-Keil, Schmidt, Ragan-Kelley, Recht (2020), Neural kernels without tangents.
     """
 
+    depth: int
+    activation: str | Callable[..., Any] | Activation
+    weight_var: Any
+    bias_var: Any
+    readout_weight_var: Any
+    readout_bias_var: Any
     _leaves = ("weight_var", "bias_var", "readout_weight_var", "readout_bias_var")
 
     def __init__(
@@ -165,9 +174,7 @@ class Myrtle(Network):
 
     @property
     def sequence(self) -> tuple[Layer, ...]:
-        params = self.__dict__
-        conv = Conv((3, 3), params["weight_var"], params["bias_var"])
-        stage = [conv, resolve_activation(params["activation"])]
-        first, second, third = MYRTLE[params["depth"]]
+        stage = [Conv((3, 3), self.weight_var, self.bias_var), resolve_activation(self.activation)]
+        first, second, third = MYRTLE[self.depth]
         pool = AvgPool((2, 2))
-        return (*stage * first, pool, *stage * second, pool, *stage * third, GlobalAvgPool(), _readout(params))
+        return (*stage * first, pool, *stage * second, pool, *stage * third, GlobalAvgPool(), _readout(self))

@@ -33,7 +33,8 @@ def conv(filter_shape, strides=None, padding="SAME"):
 
 def pool(kind, window, strides=None, padding="VALID"):
     ours, theirs = {"average": (AvgPool, stax.AvgPool), "sum": (SumPool, stax.SumPool)}[kind]
-    return ours(window, strides, padding), theirs(window, strides=strides or window, padding=padding)
+    edges = {"normalize_edges": True} if kind == "average" else {}
+    return ours(window, strides, padding), theirs(window, strides=strides or window, padding=padding, **edges)
 
 
 DENSE = Dense(1.7, 0.2), stax.Dense(1, **THEIRS)
@@ -53,24 +54,18 @@ RESIDUAL = (
 CASES = {
     "flatten": ((5, 4, 2), [conv((3, 3)), RELU, conv((2, 3)), RELU, FLATTEN, DENSE]),
     "flatten, strides, valid": ((6, 5, 1), [conv((3, 2), (2, 1), "VALID"), RELU, conv((2, 2)), RELU, FLATTEN, DENSE]),
-    "flatten, circular": ((5, 4, 2), [conv((5, 2), (1, 2), "CIRCULAR"), ERF, conv((3, 3)), ERF, FLATTEN, DENSE]),
     "gap": ((4, 5, 2), [conv((3, 3)), RELU, conv((1, 2)), RELU, GAP, DENSE]),
     "gap, strides, same": ((5, 6, 1), [conv((3, 3), (2, 2)), RELU, conv((3, 3)), RELU, GAP, DENSE]),
-    "gap, circular": ((4, 5, 1), [conv((3, 2), (1, 2), "CIRCULAR"), RELU, conv((3, 3)), RELU, GAP, DENSE]),
-    "sum over all": ((3, 4, 2), [conv((3, 3)), ERF, GSP, DENSE]),
     "pool and flatten": ((6, 6, 1), [conv((3, 3)), RELU, pool("average", (2, 2)), conv((3, 3)), RELU, FLATTEN, DENSE]),
     "pool and gap": ((6, 5, 1), [conv((3, 3)), RELU, pool("sum", (3, 2), (2, 2)), conv((3, 3)), RELU, GAP, DENSE]),
     "padded pool": (
         (5, 5, 1),
         [conv((3, 3)), RELU, pool("average", (3, 3), (2, 2), "SAME"), conv((2, 2)), RELU, GAP, DENSE],
     ),
-    "gap, then rows": ((4, 4, 1), [conv((3, 3)), RELU, GAP, DENSE, RELU, DENSE]),
     "one axis": ((7, 2), [conv((3,)), RELU, pool("average", (2,)), conv((2,), (2,)), RELU, GAP, DENSE]),
-    "one axis, flatten": ((7, 2), [conv((3,)), RELU, conv((2,), (2,)), RELU, FLATTEN, DENSE]),
     "layer norm": ((4, 4, 1), [conv((3, 3)), NORM, RELU, conv((3, 3)), RELU, GAP, DENSE]),
-    "residual": ((4, 4, 1), [conv((3, 3)), RESIDUAL, RELU, GAP, DENSE]),
     "residual, pool": ((4, 4, 1), [conv((3, 3)), RESIDUAL, pool("average", (2, 2)), RELU, FLATTEN, DENSE]),
-    "a row of pixels": ((1, 6, 1), [conv((3, 3)), RELU, pool("average", (1, 2)), RELU, GAP, DENSE]),
+    "a row of pixels": ((1, 6, 1), [conv((3, 3)), RELU, pool("average", (1, 2)), conv((1, 2)), RELU, GAP, DENSE]),
 }
 QUICK = ["flatten, strides, valid", "gap, strides, same", "pool and gap"]
 CASES_MARKED = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in CASES]
@@ -93,8 +88,8 @@ def test_neural_tangents(name, rng):
             X, Y, get=("nngp", "ntk")
         )
         ours = jax.jit(network.limits)(X, Y)
-        square = jax.jit(lambda X: network.limits(X, X, same=True))(X)
-        diagonal = jax.jit(network.limits_diag)(X)
+        square = np.asarray(jax.jit(lambda X: network.limits(X, X, same=True))(X))
+        diagonal = np.asarray(jax.jit(network.limits_diag)(X))
     for found, expected, K, diag in zip(ours, theirs, square, diagonal, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12 * np.abs(expected).max())
         np.testing.assert_allclose(diag, K.diagonal(), rtol=1e-12)
@@ -114,7 +109,12 @@ def test_float32_on_hostile_images(name, rng):
         exact = kernel(X)
         roots = np.sqrt(exact.diagonal())
         error = np.abs(kernel(X.astype(np.float32)) - exact) / np.outer(roots, roots)
-        assert error.max() < (1e-6 if "pool" not in name and "axis" not in name else 2e-5), error.max()
+        assert error.max() < (1e-6 if "pool" not in name and "axis" not in name else 2e-5), (
+            name,
+            type(kernel),
+            error.max(),
+            np.unravel_index(error.argmax(), error.shape),
+        )
         assert np.linalg.eigvalsh(exact / np.outer(roots, roots))[0] > -1e-9
 
 
@@ -165,8 +165,8 @@ def test_estimators_and_depths(rng):
 
 @pytest.mark.slow
 def test_myrtle_and_gradients(rng):
-    X = rng.random((3, 8, 8, 1))
-    kernel = NTK(Myrtle(input_shape=(8, 8, 1)))
+    X = rng.random((3, 4, 4, 1))
+    kernel = NTK(Myrtle(input_shape=(4, 4, 1)))
     K, gradient = kernel(X, eval_gradient=True)
     step = 1e-5
     for i, name in enumerate(["network__weight_var", "network__bias_var"]):
@@ -191,7 +191,7 @@ def test_myrtle_and_gradients(rng):
         (
             lambda: NTK(Serial([Flatten(), Dense(), Conv()], input_shape=(4, 4, 1)))(np.ones((2, 16))),
             ValueError,
-            "slides over 2 axes of positions",
+            "slides over",
         ),
         (lambda: NTK(Convolutional(input_shape=(4, 4, 1)))(np.ones((2, 5, 4, 1))), ValueError, "input_shape is"),
     ],
