@@ -18,6 +18,9 @@ import numpy as np
 # want more work a call; 2048 is no measurement.
 LONGEST_SIDE = {"cpu": 480}
 LONGEST_SIDE_ELSEWHERE = 2048
+# What a tile may need on a CPU, so that it stays in cache. Measured: gelu in float64 (52 MB at 480 rows) is 1.7 times
+# faster with 256 rows; pairs of 8 x 8 images three times with 16 of them (14 MB) as with 64.
+COMFORTABLE_BYTES = 32e6
 # Sides are multiples of this (or SHORTEST_SIDE), so that few distinct shapes are compiled:
 # compiling takes longer than padding costs.
 SIDE_STEP = 64
@@ -163,8 +166,9 @@ def make_plan(
     needed_bytes: Callable[[tuple[int, int]], int],
     dtype: np.dtype,
     longest: int = LONGEST_SIDE["cpu"],
+    comfortable: float = math.inf,
 ) -> Plan:
-    """The plan with the largest tiles that fit the budget.
+    """The plan with the largest tiles that fit the budget, and the cache if they can.
 
     Parameters
     ----------
@@ -179,6 +183,8 @@ def make_plan(
         Of the matrix.
     longest : int
         The longest side of a tile.
+    comfortable : float
+        Bytes for tiles in flight that only tiles of one pair may exceed.
 
     Returns
     -------
@@ -195,7 +201,7 @@ def make_plan(
         if symmetric:
             height = width = max(height, width)
         needed = needed_bytes((height, width))
-        if needed <= budget:
+        if needed <= budget and (needed <= comfortable or longest == 1):
             block = (height * TILES_A_SQUARE_SIDE, width * TILES_A_SQUARE_SIDE)
             return Plan(shape, (height, width), block, symmetric, dtype, needed)
         if longest == 1:
@@ -204,7 +210,7 @@ def make_plan(
                 f"in flight together. Raise memory= to at least {needed}."
             )
         # what a tile needs grows with its area: go on where that fits, without compiling everything in between
-        fitting = longest * math.sqrt(budget / needed)
+        fitting = longest * math.sqrt(min(budget, comfortable) / needed)
         longest = max(1, min(longest // 2, 2 ** math.floor(math.log2(max(fitting, 1)))))
 
 

@@ -13,7 +13,15 @@ import numpy as np
 
 from ntkkit.engine.fingerprint import describe_matrix
 from ntkkit.engine.memory import check_available, parse_memory
-from ntkkit.engine.plan import LONGEST_SIDE, LONGEST_SIDE_ELSEWHERE, SHORTEST_SIDE, Plan, Rectangle, make_plan
+from ntkkit.engine.plan import (
+    COMFORTABLE_BYTES,
+    LONGEST_SIDE,
+    LONGEST_SIDE_ELSEWHERE,
+    SHORTEST_SIDE,
+    Plan,
+    Rectangle,
+    make_plan,
+)
 from ntkkit.engine.progress import Progress, reporting
 from ntkkit.engine.store import IntoStore, Store
 from ntkkit.engine.work import InMemory, Target, Tiles, Work, evaluate_blocks
@@ -50,6 +58,7 @@ class Means:
             needed_bytes=lambda tile: work.bytes_in_flight(tile, self.devices, operand=operand),
             dtype=work.job.dtype,
             longest=kind if longest is None else min(kind, longest),
+            comfortable=work.in_flight(COMFORTABLE_BYTES, self.devices),
         )
 
     def diagonal_rows(self, work: Work) -> int:

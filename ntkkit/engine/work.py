@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -59,6 +60,11 @@ class Work:
         executable = self.job.executable(*shapes, *[tile] * operand, device=devices[0], same=same)
         rows = ROWS_KEPT * sum(int(np.prod(shape)) for shape in shapes) * self.job.dtype.itemsize
         return _sharing(devices) * (THREADS_A_DEVICE * executable.bytes + min(rows, self.X.nbytes))
+
+    @staticmethod
+    def in_flight(tile_bytes: float, devices: Sequence[jax.Device]) -> float:
+        """Bytes of all tiles in flight that need so many on a CPU's cache; no bound elsewhere."""
+        return _sharing(devices) * THREADS_A_DEVICE * tile_bytes if devices[0].platform == "cpu" else math.inf
 
     def bytes_of_diagonal(self, length: int, devices: Sequence[jax.Device]) -> int:
         """What calls of so many rows need, where the function is one of a diagonal."""

@@ -141,6 +141,7 @@ def averaged(
     positions = state.positions
     assert positions is not None
     n_axes, w, b = positions.n_axes, weight_var, bias_var
+    state = state._replace(delta=written(state.delta))
     last = [[-n_axes + i] for i in range(n_axes)]
     first = [[-2 * n_axes + i] for i in range(n_axes)] if positions.crossed else last
     both = [[*x, *y] for x, y in zip(first, last, strict=True)] if positions.crossed else last
@@ -163,12 +164,17 @@ def averaged(
         near = (root_a * safe_sqrt(var1) - safe_sqrt(var2) / root_a) ** 2 / 2
         return jnp.maximum(safe_ratio(far - near, scale), 0)
 
-    ntk = None if state.ntk is None else w * mean(state.ntk, both)
+    ntk = None if state.ntk is None else w * mean(written(state.ntk), both)
     if trainable:
         covariance = w * mean(state.covariance, both) + b
         ntk = covariance if ntk is None else ntk + covariance
     anti = None if state.anti is None else distance(state.anti, -1)
     return state._replace(var1=var1, var2=var2, delta=distance(state.delta, 1), anti=anti, ntk=ntk)
+
+
+def written(x: Array) -> Array:
+    """x, as an array of its own: XLA would evaluate it anew in each of the shifted windows that read it."""
+    return jax.lax.cond(x.ravel()[0] < jnp.inf, lambda x: x, lambda x: 2 * x, x)
 
 
 def _balance(var1: Array, var2: Array, positions: Positions) -> Array:
