@@ -7,8 +7,7 @@ from typing import Any
 
 from ntkkit.networks.activations import Activation, resolve_activation
 from ntkkit.networks.convolution import Conv, check_padding, check_window
-from ntkkit.networks.dense import Dense
-from ntkkit.networks.families import Homogeneous
+from ntkkit.networks.families import Homogeneous, dense_readout
 from ntkkit.networks.layer import Layer
 from ntkkit.networks.network import Network, check_shape
 from ntkkit.networks.pooling import AvgPool, Flatten, GlobalAvgPool
@@ -114,13 +113,7 @@ class Convolutional(Homogeneous):
         return conv, resolve_activation(self.activation)
 
     def readout(self) -> tuple[Layer, ...]:
-        return POOLINGS[self.pooling], _readout(self)
-
-
-def _readout(network: Convolutional | Myrtle) -> Dense:
-    own = network.readout_weight_var, network.readout_bias_var
-    common = network.weight_var, network.bias_var
-    return Dense(*(there if here is None else here for here, there in zip(own, common, strict=True)))
+        return POOLINGS[self.pooling], dense_readout(self)
 
 
 class Myrtle(Network):
@@ -177,4 +170,4 @@ class Myrtle(Network):
         stage = [Conv((3, 3), self.weight_var, self.bias_var), resolve_activation(self.activation)]
         first, second, third = MYRTLE[self.depth]
         pool = AvgPool((2, 2))
-        return (*stage * first, pool, *stage * second, pool, *stage * third, GlobalAvgPool(), _readout(self))
+        return (*stage * first, pool, *stage * second, pool, *stage * third, GlobalAvgPool(), dense_readout(self))

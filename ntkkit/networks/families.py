@@ -141,6 +141,11 @@ class FullyConnected(Homogeneous):
         return dense, resolve_activation(self.activation)
 
     def readout(self) -> tuple[Layer, ...]:
-        weight_var = self.weight_var if self.readout_weight_var is None else self.readout_weight_var
-        bias_var = self.bias_var if self.readout_bias_var is None else self.readout_bias_var
-        return (Dense(weight_var, bias_var),)
+        return (dense_readout(self),)
+
+
+def dense_readout(network: Any) -> Dense:
+    """The readout of a family: with the variances of its own, or those of the other layers where they are None."""
+    own = network.readout_weight_var, network.readout_bias_var
+    common = network.weight_var, network.bias_var
+    return Dense(*(there if here is None else here for here, there in zip(own, common, strict=True)))
