@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import jax
@@ -57,12 +57,13 @@ def evaluate_on_cluster(
     step : callable
         Called after each block.
     """
-    from distributed import as_completed
+    from distributed import CancelledError, as_completed
 
     shared = client.scatter(work, broadcast=True, hash=False)
-    waiting, places = iter(blocks), dict[Any, Rectangle]()
+    waiting: Iterator[Rectangle] = iter(blocks)
+    places: dict[Any, Rectangle] = {}
 
-    def submit(count: int) -> Iterator[Any]:
+    def submit(count: int) -> Iterator[Any]:  # reads what `shared` and `waiting` are by then
         for block in islice(waiting, count):
             future = client.submit(_evaluate, shared, plan, block, sink, pure=False)
             places[future] = block
@@ -71,7 +72,14 @@ def evaluate_on_cluster(
     running = as_completed(submit(BLOCKS_AHEAD * n_threads(client)))
     try:
         for future in running:
-            values, block = future.result(), places.pop(future)
+            block = places.pop(future)
+            try:
+                values = future.result()
+            except CancelledError:  # the data went with the worker: they are sent again, and the block is done anew
+                shared = client.scatter(work, broadcast=True, hash=False)
+                waiting = chain([block], waiting)
+                running.update(submit(1))
+                continue
             for following in submit(1):
                 running.add(following)
             if sink is None:
