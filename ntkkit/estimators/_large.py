@@ -91,8 +91,6 @@ def solve_pcg(
     K is kept where it fits the memory budget, else read from the engine's store in every iteration, or evaluated anew
     where there is none.
     """
-    seen = X if is_precomputed(kernel) else X[rows]
-    in_store = isinstance(kernel, Kernel) and machine._engine.store is not None
     if is_precomputed(kernel) or len(y) ** 2 * X.dtype.itemsize <= _budget(machine.engine):
         K = machine._training_gram(kernel, X, rows)
         diagonal, error = K.diagonal(), entry_error(K.dtype)
@@ -103,6 +101,7 @@ def solve_pcg(
         def product(V: np.ndarray) -> np.ndarray:
             return _product(K, V)
     else:
+        seen, in_store = X[rows], isinstance(kernel, Kernel) and machine._engine.store is not None
         where = "read from the store" if in_store else "evaluated"
         machine.solver_reason_ += f"; it does not fit the memory, and is {where} in every iteration"
         stored = machine._engine.gram(kernel, seen) if in_store else None

@@ -12,17 +12,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from ntkkit.networks.activations import Identity
-from ntkkit.networks.layer import Layer, Shape
+from ntkkit.networks.layer import Composite, Layer, Shape
 from ntkkit.networks.state import State, safe_ratio, safe_sqrt
 
 
-class _Branches(Layer):
+class _Branches(Composite):
     """Layers side by side: each sees the same input, with weights of its own."""
-
-    @property
-    @abstractmethod
-    def parts(self) -> tuple[Layer, ...]:
-        """The branches."""
 
     @abstractmethod
     def merge_outputs(self, first: Array, second: Array) -> Array:
@@ -31,22 +26,6 @@ class _Branches(Layer):
     @abstractmethod
     def merge(self, first: State, second: State) -> State:
         """What the statistics of two branches become."""
-
-    @property
-    def trainable(self) -> bool:  # type: ignore[override]
-        return any(part.trainable for part in self.parts)
-
-    @property
-    def spatial(self) -> bool:  # type: ignore[override]
-        return any(part.spatial for part in self.parts)
-
-    @property
-    def mixes(self) -> bool:  # type: ignore[override]
-        return any(part.mixes for part in self.parts)
-
-    @property
-    def needs_variance(self) -> bool:  # type: ignore[override]
-        return any(part.needs_variance for part in self.parts)
 
     def without_ntk(self, trained: bool) -> Layer | None:
         found = (part.without_ntk(trained) for part in self.parts)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ntkkit.networks.images import PADDINGS, output_size, window_sum
+from ntkkit.networks.images import PADDINGS, border, output_size, padded, window_sum
 from ntkkit.networks.layer import Layer, Shape
 from ntkkit.networks.state import Positions, State, safe_ratio, safe_sqrt
 from ntkkit.networks.value import check_count, check_real
@@ -100,10 +100,13 @@ class Conv(Layer):
         if not self.trainable:
             params = jax.lax.stop_gradient(params)
         weight = params["weight"]
-        padded = pad_images(inputs, self.filter_shape, self.steps, self.padding)
+        windows = zip(inputs.shape[1:-1], self.filter_shape, self.steps, strict=True)
+        borders = [(0, 0), *(border(*window, self.padding) for window in windows), (0, 0)]
         letters = "HW"[: len(self.filter_shape)]
         numbers = (f"N{letters}C", f"{letters}IO", f"N{letters}C")
-        sums = jax.lax.conv_general_dilated(padded, weight, self.steps, "VALID", dimension_numbers=numbers)
+        sums = jax.lax.conv_general_dilated(
+            padded(inputs, borders, self.padding), weight, self.steps, "VALID", dimension_numbers=numbers
+        )
         scale = jnp.sqrt(self.weight_var / math.prod(weight.shape[:-1]))
         return scale * sums + jnp.sqrt(self.bias_var) * params["bias"]
 
@@ -149,18 +152,18 @@ def averaged(
     var1, var2 = w * mean1 + b, w * mean2 + b
     scale = safe_sqrt(var1) * safe_sqrt(var2)
     root_a = jax.lax.stop_gradient(_balance(var1, var2, positions))  # the result does not depend on it
-    border: Array | float = 0.0
+    outside: Array | float = 0.0
     if bordered and positions.crossed:
         shape1, shape2 = state.delta.shape[-n_axes:], state.delta.shape[-2 * n_axes : -n_axes]
         inside1 = mean(jnp.broadcast_to(state.var1, (*state.var1.shape[:-n_axes], *shape1)), both)
         inside2 = mean(
             jnp.broadcast_to(state.var2, (*state.var2.shape[: -2 * n_axes], *shape2, *state.var2.shape[-n_axes:])), both
         )
-        border = (root_a**2 * (mean1 - inside1) + (mean2 - inside2) / root_a**2) / 2
+        outside = (root_a**2 * (mean1 - inside1) + (mean2 - inside2) / root_a**2) / 2
 
     def distance(delta: Array, sign: int) -> Array:
         far = (root_a * safe_sqrt(state.var1) - safe_sqrt(state.var2) / root_a) ** 2 / 2 + state.scale * delta
-        far = w * (mean(far, both) + border) + b * (root_a - sign / root_a) ** 2 / 2
+        far = w * (mean(far, both) + outside) + b * (root_a - sign / root_a) ** 2 / 2
         near = (root_a * safe_sqrt(var1) - safe_sqrt(var2) / root_a) ** 2 / 2
         return jnp.maximum(safe_ratio(far - near, scale), 0)
 
@@ -173,8 +176,11 @@ def averaged(
 
 
 def written(x: Array) -> Array:
-    """x, as an array of its own: XLA would evaluate it anew in each of the shifted windows that read it."""
-    return jax.lax.cond(x.ravel()[0] < jnp.inf, lambda x: x, lambda x: 2 * x, x)
+    """x, as an array of its own: XLA would evaluate it anew in each of the shifted windows that read it.
+
+    The condition always holds, which XLA does not see.
+    """
+    return jax.lax.cond(jnp.nan_to_num(x.ravel()[0]) < jnp.inf, lambda x: x, lambda x: 2 * x, x)
 
 
 def _balance(var1: Array, var2: Array, positions: Positions) -> Array:
@@ -183,16 +189,6 @@ def _balance(var1: Array, var2: Array, positions: Positions) -> Array:
     length1, length2 = (jnp.mean(q, axis=axes, keepdims=True) ** 0.25 for q in (var1, var2))
     positive = (length1 > 0) & (length2 > 0)
     return jnp.where(positive, length2, 1) / jnp.where(positive, length1, 1)
-
-
-def pad_images(inputs: Array, window: Sequence[int], steps: Sequence[int], padding: str) -> Array:
-    """Images (n, H, W, C) with the border that a window needs."""
-    pads = [(0, 0)]
-    for size, length, step in zip(inputs.shape[1:-1], window, steps, strict=True):
-        n_out = output_size(size, length, step, padding)
-        total = max((n_out - 1) * step + length - size, 0) if padding != "VALID" else 0
-        pads.append((total // 2, total - total // 2))
-    return jnp.pad(inputs, [*pads, (0, 0)], mode="wrap" if padding == "CIRCULAR" else "constant")
 
 
 def check_window(value: Any, name: str, *, like: Sequence[int] | None = None) -> tuple[int, ...]:

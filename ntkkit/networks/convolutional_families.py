@@ -7,11 +7,10 @@ from typing import Any
 
 from ntkkit.networks.activations import Activation, resolve_activation
 from ntkkit.networks.convolution import Conv, check_padding, check_window
-from ntkkit.networks.families import Homogeneous, dense_readout
+from ntkkit.networks.families import Homogeneous, check_depth, check_family, dense_readout
 from ntkkit.networks.layer import Layer
-from ntkkit.networks.network import Network, check_shape
+from ntkkit.networks.network import Network
 from ntkkit.networks.pooling import AvgPool, Flatten, GlobalAvgPool
-from ntkkit.networks.value import check_count, check_real
 
 POOLINGS: dict[str, Layer] = {"gap": GlobalAvgPool(), "flatten": Flatten()}
 # Convolutions before each pool of Myrtle networks.
@@ -86,25 +85,14 @@ class Convolutional(Homogeneous):
         n_frozen_layers: int = 0,
         input_shape: Sequence[int] | None = None,
     ) -> None:
-        resolve_activation(activation)
-        depth = check_count(depth, "depth")
-        n_frozen_layers = check_count(n_frozen_layers, "n_frozen_layers")
-        if n_frozen_layers > depth:
-            raise ValueError(f"n_frozen_layers must be at most depth={depth}, found {n_frozen_layers}.")
         if pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {sorted(POOLINGS)}, found {pooling!r}.")
         self.__dict__.update(
-            depth=depth,
+            check_family(activation, weight_var, bias_var, readout_weight_var, readout_bias_var, input_shape),
+            **check_depth(depth, n_frozen_layers),
             filter_shape=check_window(filter_shape, "filter_shape"),
-            activation=activation,
             pooling=pooling,
-            weight_var=check_real(weight_var, "weight_var"),
-            bias_var=check_real(bias_var, "bias_var"),
-            readout_weight_var=check_real(readout_weight_var, "readout_weight_var", optional=True),
-            readout_bias_var=check_real(readout_bias_var, "readout_bias_var", optional=True),
             padding=check_padding(padding),
-            n_frozen_layers=n_frozen_layers,
-            input_shape=check_shape(input_shape),
         )
 
     def block(self, index: int) -> tuple[Layer, ...]:
@@ -152,17 +140,11 @@ class Myrtle(Network):
         readout_bias_var: float | None = None,
         input_shape: Sequence[int] | None = None,
     ) -> None:
-        resolve_activation(activation)
         if depth not in MYRTLE:
             raise ValueError(f"depth must be one of {sorted(MYRTLE)}, found {depth!r}.")
         self.__dict__.update(
+            check_family(activation, weight_var, bias_var, readout_weight_var, readout_bias_var, input_shape),
             depth=depth,
-            activation=activation,
-            weight_var=check_real(weight_var, "weight_var"),
-            bias_var=check_real(bias_var, "bias_var"),
-            readout_weight_var=check_real(readout_weight_var, "readout_weight_var", optional=True),
-            readout_bias_var=check_real(readout_bias_var, "readout_bias_var", optional=True),
-            input_shape=check_shape(input_shape),
         )
 
     @property

@@ -119,20 +119,9 @@ class FullyConnected(Homogeneous):
         input_shape: Sequence[int] | None = None,
         input_scale: Any = None,
     ) -> None:
-        resolve_activation(activation)
-        depth = check_count(depth, "depth")
-        n_frozen_layers = check_count(n_frozen_layers, "n_frozen_layers")
-        if n_frozen_layers > depth:
-            raise ValueError(f"n_frozen_layers must be at most depth={depth}, found {n_frozen_layers}.")
         self.__dict__.update(
-            depth=depth,
-            activation=activation,
-            weight_var=check_real(weight_var, "weight_var"),
-            bias_var=check_real(bias_var, "bias_var"),
-            readout_weight_var=check_real(readout_weight_var, "readout_weight_var", optional=True),
-            readout_bias_var=check_real(readout_bias_var, "readout_bias_var", optional=True),
-            n_frozen_layers=n_frozen_layers,
-            input_shape=check_shape(input_shape),
+            check_family(activation, weight_var, bias_var, readout_weight_var, readout_bias_var, input_shape),
+            **check_depth(depth, n_frozen_layers),
             input_scale=check_scales(input_scale, "input_scale"),
         )
 
@@ -149,3 +138,32 @@ def dense_readout(network: Any) -> Dense:
     own = network.readout_weight_var, network.readout_bias_var
     common = network.weight_var, network.bias_var
     return Dense(*(there if here is None else here for here, there in zip(own, common, strict=True)))
+
+
+def check_family(
+    activation: Any, weight_var: Any, bias_var: Any, readout_weight_var: Any, readout_bias_var: Any, input_shape: Any
+) -> dict[str, Any]:
+    """Check what all families have, by name. The activation stays what it was, to be shown and compared as such."""
+    resolve_activation(activation)
+    return {
+        "activation": activation,
+        "weight_var": check_real(weight_var, "weight_var"),
+        "bias_var": check_real(bias_var, "bias_var"),
+        "readout_weight_var": check_real(readout_weight_var, "readout_weight_var", optional=True),
+        "readout_bias_var": check_real(readout_bias_var, "readout_bias_var", optional=True),
+        "input_shape": check_shape(input_shape),
+    }
+
+
+def check_depth(depth: Any, n_frozen_layers: Any) -> dict[str, int]:
+    """Check how many layers there are, and how many of them are not trained.
+
+    Raises
+    ------
+    ValueError
+        If more are frozen than there are.
+    """
+    depth, n_frozen_layers = check_count(depth, "depth"), check_count(n_frozen_layers, "n_frozen_layers")
+    if n_frozen_layers > depth:
+        raise ValueError(f"n_frozen_layers must be at most depth={depth}, found {n_frozen_layers}.")
+    return {"depth": depth, "n_frozen_layers": n_frozen_layers}

@@ -28,7 +28,7 @@ def image_state(X: Array, Y: Array, *, same: bool, crossed: bool, within: bool) 
     correlation = jnp.einsum(pattern, unit1, unit2, precision=jax.lax.Precision.HIGHEST)
     if same:
         pairs = jnp.eye(len(X), dtype=bool).reshape(len(X), len(X), *[1] * (correlation.ndim - 2))
-        correlation = jnp.where(pairs & _same_position(X.shape[1:-1], crossed), 1, correlation)
+        correlation = jnp.where(pairs & same_position(X.shape[1:-1], crossed), 1, correlation)
     positions = Positions(n_axes, crossed, same=same)
     state = _state(correlation, *placed(var1[:, None], var2[None], n_axes, crossed), positions, dtype)
     if not within:
@@ -42,7 +42,7 @@ def own_state(X: Array, pair_axes: tuple[int, ...] = ()) -> State:
     n_axes = X.ndim - 2
     axes, other = "hw"[:n_axes], "yx"[:n_axes]
     correlation = jnp.einsum(f"n{axes}c,n{other}c->n{axes}{other}", unit, unit, precision=jax.lax.Precision.HIGHEST)
-    correlation = jnp.where(_same_position(X.shape[1:-1], True), 1, correlation)
+    correlation = jnp.where(same_position(X.shape[1:-1], True), 1, correlation)
     correlation, var = jnp.expand_dims(correlation, pair_axes), jnp.expand_dims(var, pair_axes)
     positions = Positions(n_axes, True, own=True)
     return _state(correlation, *placed(var, var, n_axes, True), positions, X.dtype)
@@ -63,7 +63,8 @@ def _state(correlation: Array, var1: Array, var2: Array, positions: Positions, d
     return State(var1, var2, delta, anti, positions=positions)
 
 
-def _same_position(shape: Sequence[int], crossed: bool) -> Array:
+def same_position(shape: Sequence[int], crossed: bool) -> Array:
+    """Where a position meets itself: (H, W) -> (H, W, H, W), or everywhere where positions are not crossed."""
     if not crossed:
         return jnp.ones((), bool)
     size = int(np.prod(shape))
@@ -100,20 +101,30 @@ def output_size(size: int, window: int, stride: int, padding: str) -> int:
     return -(-size // stride) if padding != "VALID" else (size - window) // stride + 1
 
 
+def border(size: int, window: int, stride: int, padding: str) -> tuple[int, int]:
+    """Positions that are put before and behind `size`."""
+    total = max((output_size(size, window, stride, padding) - 1) * stride + window - size, 0)
+    return (0, 0) if padding == "VALID" else (total // 2, total - total // 2)
+
+
+def padded(values: Array, pads: Sequence[tuple[int, int]], padding: str) -> Array:
+    """Values with borders of zeros or, circular, of what is at the other end."""
+    return jnp.pad(values, pads, mode="wrap" if padding == "CIRCULAR" else "constant")
+
+
 def window_sum(values: Array, axes: Sequence[int], window: int, stride: int, padding: str) -> Array:
     """Sum over windows of positions, the same offset along all of the axes at a time; zero outside under SAME."""
     size = values.shape[axes[0]]
     n_out = output_size(size, window, stride, padding)
-    total = max((n_out - 1) * stride + window - size, 0) if padding != "VALID" else 0
     pads = [(0, 0)] * values.ndim
     for axis in axes:
-        pads[axis] = (total // 2, total - total // 2)
-    padded = jnp.pad(values, pads, mode="wrap" if padding == "CIRCULAR" else "constant")
+        pads[axis] = border(size, window, stride, padding)
+    bordered = padded(values, pads, padding)
 
     def shifted(offset: int) -> Array:
         places = [slice(None)] * values.ndim
         for axis in axes:
             places[axis] = slice(offset, offset + (n_out - 1) * stride + 1, stride)
-        return padded[tuple(places)]
+        return bordered[tuple(places)]
 
     return functools.reduce(jnp.add, map(shifted, range(window)))

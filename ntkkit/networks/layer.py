@@ -44,3 +44,28 @@ class Layer(FrozenValue):
     def without_ntk(self, trained: bool) -> Layer | None:
         """The layer in here, if any, that leaves no NTK to trained parameters before it; `trained`: there are some."""
         return None
+
+
+class Composite(Layer):
+    """A layer made of layers: it is what any of them is."""
+
+    @property
+    @abstractmethod
+    def parts(self) -> tuple[Layer, ...]:
+        """The layers."""
+
+    @property
+    def trainable(self) -> bool:  # type: ignore[override]
+        return any(part.trainable for part in self.parts)
+
+    @property
+    def spatial(self) -> bool:  # type: ignore[override]
+        return any(part.spatial for part in self.parts)
+
+    @property
+    def mixes(self) -> bool:  # type: ignore[override]
+        return any(part.mixes for part in self.parts)
+
+    @property
+    def needs_variance(self) -> bool:  # type: ignore[override]
+        return any(part.needs_variance for part in self.parts)

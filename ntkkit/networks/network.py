@@ -14,14 +14,14 @@ from jax import Array
 from sklearn.utils import check_random_state
 
 from ntkkit.networks.images import image_diagonal, image_state
-from ntkkit.networks.layer import Layer, Shape
+from ntkkit.networks.layer import Composite, Layer, Shape
 from ntkkit.networks.state import State, diagonal_state, tile_state
 from ntkkit.networks.value import check_count
 
 Limits = tuple[Array, Array]
 
 
-class Network(Layer):
+class Network(Composite):
     """A network: finite at any width by `init` and `apply`, infinite by `limits`. Itself a layer of larger networks."""
 
     input_shape: Shape | None = None
@@ -33,8 +33,8 @@ class Network(Layer):
         """The layers in order; the last is the readout."""
 
     @property
-    def trainable(self) -> bool:  # type: ignore[override]
-        return any(layer.trainable for layer in self.sequence)
+    def parts(self) -> tuple[Layer, ...]:
+        return self.sequence
 
     def without_ntk(self, trained: bool = False) -> Layer | None:
         for layer in self.sequence:
@@ -43,18 +43,6 @@ class Network(Layer):
                 return found
             trained = trained or layer.trainable
         return None
-
-    @property
-    def spatial(self) -> bool:  # type: ignore[override]
-        return any(layer.spatial for layer in self.sequence)
-
-    @property
-    def mixes(self) -> bool:  # type: ignore[override]
-        return any(layer.mixes for layer in self.sequence)
-
-    @property
-    def needs_variance(self) -> bool:  # type: ignore[override]
-        return any(layer.needs_variance for layer in self.sequence)
 
     @property
     def input_kind(self) -> str:

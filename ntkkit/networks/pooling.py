@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ntkkit.networks.convolution import averaged, check_axes, check_padding, check_window
-from ntkkit.networks.images import output_size, own_diagonal, placed, window_sum
+from ntkkit.networks.images import output_size, own_diagonal, placed, same_position, window_sum
 from ntkkit.networks.layer import Layer, Shape
 from ntkkit.networks.state import Positions, State, safe_ratio, safe_sqrt
 
@@ -50,7 +50,9 @@ class _Mixing(Layer):
         elif positions.within is not None:
             variances = [self._own_variance(pool(own.covariance), n_axes) for own in positions.within]
         else:  # nothing behind reads variances: any that bound the covariances will do
-            variances = [self._bound(q, n_axes) for q in (state.var1, state.var2)]
+            ones = jnp.ones(state.delta.shape[-n_axes:], state.delta.dtype)
+            gain = jnp.max(self.pool(ones, range(n_axes)))
+            variances = [self._bound(q, gain, n_axes) for q in (state.var1, state.var2)]
         var1, var2 = variances
         if self.keeps_axes and (positions.own or positions.within is not None):
             var1, var2 = placed(var1, var2, n_axes, True)
@@ -67,25 +69,19 @@ class _Mixing(Layer):
         exact = positions.own or (positions.same and positions.within is not None)
         if not exact:
             return None
-        shape = delta.shape[-2 * positions.n_axes :] if self.keeps_axes else ()
-        itself = jnp.eye(math.isqrt(math.prod(shape)), dtype=bool).reshape(shape)
+        itself = same_position(delta.shape[-positions.n_axes :] if self.keeps_axes else (), True)
         if positions.own:
             return itself
         pairs = jnp.eye(delta.shape[0], dtype=bool)
-        return pairs.reshape(*pairs.shape, *[1] * len(shape)) & itself
+        return pairs.reshape(*pairs.shape, *[1] * itself.ndim) & itself
 
     def _own_variance(self, covariance: Array, n_axes: int) -> Array:
         return own_diagonal(covariance, n_axes) if self.keeps_axes else covariance
 
-    def _bound(self, variance: Array, n_axes: int) -> Array:
-        """The largest variance of an image, which bounds that of its averages."""
-        largest = jnp.max(variance, axis=tuple(range(-2 * n_axes, 0)), keepdims=True) * self.gain**2
+    def _bound(self, variance: Array, gain: Array, n_axes: int) -> Array:
+        """A bound of the variances behind the pool; `gain` is the largest that it makes of ones."""
+        largest = jnp.max(variance, axis=tuple(range(-2 * n_axes, 0)), keepdims=True) * gain**2
         return largest if self.keeps_axes else largest.reshape(largest.shape[: -2 * n_axes])
-
-    @property
-    def gain(self) -> float:
-        """How much larger than an average an output can be."""
-        return 1.0
 
 
 class _Window(_Mixing):
@@ -156,10 +152,6 @@ class SumPool(_Window):
 
     def weigh(self, sums: Array, counts: Array) -> Array:
         return sums
-
-    @property
-    def gain(self) -> float:
-        return float(math.prod(self.window_shape))
 
 
 class _Global(_Mixing):
