@@ -2,6 +2,7 @@
 
 from ntkkit.engine import Cache, Engine, gram
 from ntkkit.estimators import (
+    ImageStandardizer,
     NeuralKernelClassifier,
     NeuralKernelClassifierCV,
     NeuralKernelFeatures,
@@ -9,10 +10,11 @@ from ntkkit.estimators import (
     NeuralKernelRegressorCV,
     NeuralKernelSVC,
     NeuralKernelSVR,
+    ZCAWhitener,
     certified_radius,
 )
 from ntkkit.estimators._trusted import TRUSTED_TYPES
-from ntkkit.kernels import NNGP, NTK, Constant, Kernel, Normalized, Product, Scaled, Sum
+from ntkkit.kernels import NNGP, NTK, Augmented, Constant, Kernel, Normalized, Product, Scaled, Sum
 from ntkkit.model_selection import KernelSearchCV
 from ntkkit.networks import Convolutional, FullyConnected, Myrtle
 
@@ -22,11 +24,13 @@ __all__ = [
     "NNGP",
     "NTK",
     "TRUSTED_TYPES",
+    "Augmented",
     "Cache",
     "Constant",
     "Convolutional",
     "Engine",
     "FullyConnected",
+    "ImageStandardizer",
     "Kernel",
     "KernelSearchCV",
     "Myrtle",
@@ -41,6 +45,7 @@ __all__ = [
     "Product",
     "Scaled",
     "Sum",
+    "ZCAWhitener",
     "certified_radius",
     "gram",
 ]

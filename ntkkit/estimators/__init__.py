@@ -3,12 +3,14 @@
 from ntkkit.estimators.certificate import certified_radius
 from ntkkit.estimators.classification import NeuralKernelClassifier
 from ntkkit.estimators.features import NeuralKernelFeatures
+from ntkkit.estimators.images import ImageStandardizer, ZCAWhitener
 from ntkkit.estimators.regression import NeuralKernelRegressor
 from ntkkit.estimators.ridge_cv import NeuralKernelClassifierCV, NeuralKernelRegressorCV
 from ntkkit.estimators.svc import NeuralKernelSVC
 from ntkkit.estimators.svr import NeuralKernelSVR
 
 __all__ = [
+    "ImageStandardizer",
     "NeuralKernelClassifier",
     "NeuralKernelClassifierCV",
     "NeuralKernelFeatures",
@@ -16,5 +18,6 @@ __all__ = [
     "NeuralKernelRegressorCV",
     "NeuralKernelSVC",
     "NeuralKernelSVR",
+    "ZCAWhitener",
     "certified_radius",
 ]

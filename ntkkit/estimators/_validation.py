@@ -70,7 +70,7 @@ def check_input(
     """
     if issparse(y):
         raise TypeError(f"y is a sparse {y.format} array of shape {y.shape}; it must be dense: use y.toarray().")
-    with _remedies():
+    with remedies():
         checks["copy"] = reset and not is_precomputed(kernel)  # X stays with the estimator: it must be its own
         rows = _as_rows(X, kernel)
         checked = validate_data(estimator, rows, y, reset=reset, dtype=[np.float64, np.float32], **checks)
@@ -78,14 +78,15 @@ def check_input(
 
 
 @contextmanager
-def _remedies() -> Iterator[None]:
+def remedies() -> Iterator[None]:
+    """Say what to do behind scikit-learn's messages about input."""
     try:
         yield
     except ValueError as error:
-        remedies = [remedy for part, remedy in REMEDIES.items() if part in str(error)]
-        if not remedies:
+        found = [remedy for part, remedy in REMEDIES.items() if part in str(error)]
+        if not found:
             raise
-        raise ValueError("\n".join([str(error), *remedies])) from error
+        raise ValueError("\n".join([str(error), *found])) from error
 
 
 def _as_rows(X: Any, kernel: Any) -> Any:
@@ -189,7 +190,7 @@ def check_weights(sample_weight: Any, X: np.ndarray) -> tuple[Any, np.ndarray | 
     """
     if sample_weight is None:
         return slice(None), None
-    with _remedies():
+    with remedies():
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if weights.min() < 0:
         raise ValueError(f"sample_weight must be >= 0, found {weights.min():g}; to leave a sample out, weigh it 0.")

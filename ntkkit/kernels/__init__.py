@@ -1,7 +1,8 @@
 """Kernels: what is evaluated over a data set."""
 
 from ntkkit.kernels.algebra import Constant, Normalized, Product, Scaled, Sum
+from ntkkit.kernels.augmented import Augmented
 from ntkkit.kernels.base import Kernel
 from ntkkit.kernels.limits import NNGP, NTK
 
-__all__ = ["NNGP", "NTK", "Constant", "Kernel", "Normalized", "Product", "Scaled", "Sum"]
+__all__ = ["NNGP", "NTK", "Augmented", "Constant", "Kernel", "Normalized", "Product", "Scaled", "Sum"]

@@ -12,7 +12,7 @@ from ntkkit.networks.state import safe_ratio, safe_sqrt
 from ntkkit.networks.value import check_real
 
 
-class _Composite(Kernel):
+class Composite(Kernel):
     """A kernel that reads what a kernel inside it reads."""
 
     kernel: Kernel
@@ -30,11 +30,11 @@ class _Composite(Kernel):
         return self._reader.input_shape
 
 
-class _Pair(_Composite):
+class _Pair(Composite):
     """What Sum and Product share: two kernels of the same inputs."""
 
     def __init__(self, k1: Kernel, k2: Kernel) -> None:
-        self.k1, self.k2 = _check_kernel(k1, "k1"), _check_kernel(k2, "k2")
+        self.k1, self.k2 = check_operand(k1, "k1"), check_operand(k2, "k2")
         shapes = {k.input_shape for k in (k1, k2) if not isinstance(k, Constant)}
         if len(shapes) > 1:
             raise ValueError(
@@ -66,7 +66,7 @@ class Product(_Pair):
         return self.k1.tile_diag(X) * self.k2.tile_diag(X)
 
 
-class Scaled(_Composite):
+class Scaled(Composite):
     """scale k(x, y); written ``2.0 * kernel``.
 
     Parameters
@@ -82,7 +82,7 @@ class Scaled(_Composite):
     _leaves = ("scale",)
 
     def __init__(self, kernel: Kernel, scale: float = 1.0, bounds: dict[str, Any] | None = None) -> None:
-        self.__dict__.update(kernel=_check_kernel(kernel, "kernel"), scale=scale, bounds=bounds)
+        self.__dict__.update(kernel=check_operand(kernel, "kernel"), scale=scale, bounds=bounds)
         check_real(scale, "scale")
         check_bounds(bounds, {"scale": scale})
 
@@ -119,7 +119,7 @@ class Constant(Kernel):
         return jnp.full((len(X),), self.value, dtype=X.dtype)
 
 
-class Normalized(_Composite):
+class Normalized(Composite):
     """k(x, y) / sqrt(k(x, x) k(y, y)): the cosine of the angle in feature space, 1 on the diagonal.
 
     Where k(x, x) is 0 (a zero row, no biases) the result is 0, on the diagonal too.
@@ -130,7 +130,7 @@ class Normalized(_Composite):
     """
 
     def __init__(self, kernel: Kernel) -> None:
-        self.kernel = _check_kernel(kernel, "kernel")
+        self.kernel = check_operand(kernel, "kernel")
 
     def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
         roots1, roots2 = safe_sqrt(self.kernel.tile_diag(X)), safe_sqrt(self.kernel.tile_diag(Y))
@@ -141,7 +141,14 @@ class Normalized(_Composite):
         return (self.kernel.tile_diag(X) > 0).astype(X.dtype)
 
 
-def _check_kernel(kernel: Any, name: str) -> Kernel:
+def check_operand(kernel: Any, name: str) -> Kernel:
+    """Check that a kernel of kernels is given one of ours.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    """
     if not isinstance(kernel, Kernel):
         raise TypeError(f"{name} must be a kernel of ntkkit such as NTK(FullyConnected()), found {kernel!r}.")
     return kernel

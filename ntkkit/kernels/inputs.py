@@ -47,7 +47,7 @@ def flatten_images(X: Any, input_shape: tuple[int, ...] | None, name: str = "X")
     if (len(shape) == 2 and shape[1] == size) or len(shape) < 2:
         return X
     raise ValueError(
-        f"{name} has shape {shape}, but the network's input_shape is {input_shape}: pass images of shape "
+        f"{name} has shape {shape}, but input_shape is {input_shape}: pass images of shape "
         f"(n, {', '.join(map(str, input_shape))}) or rows of {size} features, or change input_shape."
     )
 

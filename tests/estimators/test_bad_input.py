@@ -147,9 +147,7 @@ class TestAtPredict:
             Estimator("precomputed", alpha=1.0).fit(X @ X.T, Y).predict(X[:2] @ X[:2].T)
 
     def test_other_images(self, Estimator):
-        with pytest.raises(
-            ValueError, match=r"X has shape \(6, 1, 3, 1\), but the network's input_shape is \(3, 1, 1\)"
-        ):
+        with pytest.raises(ValueError, match=r"X has shape \(6, 1, 3, 1\), but input_shape is \(3, 1, 1\)"):
             Estimator(IMAGES).fit(X, Y).predict(X.reshape(6, 1, 3, 1))
 
 

@@ -27,9 +27,11 @@ from ntkkit import (
     NNGP,
     NTK,
     TRUSTED_TYPES,
+    Augmented,
     Cache,
     Engine,
     FullyConnected,
+    ImageStandardizer,
     KernelSearchCV,
     NeuralKernelClassifier,
     NeuralKernelClassifierCV,
@@ -40,6 +42,7 @@ from ntkkit import (
     NeuralKernelSVR,
     Normalized,
     Scaled,
+    ZCAWhitener,
     networks,
 )
 from ntkkit.networks import Dense, Relu, Serial
@@ -56,6 +59,7 @@ KERNELS = {
         FullyConnected(1, "gelu", weight_var=0.3, input_scale=[0.1, 0.2, 0.3]),
         bounds={"network__weight_var": "fixed", "network__input_scale": np.array([[0.1, 1.0]] * 3)},
     ),
+    "flip": Augmented(NTK(FullyConnected(depth=1, input_shape=(3, 1)))),
     "algebra": 0.3 * NTK(Serial([Dense(1.7), Relu(), Dense()])) * Normalized(NNGP(FullyConnected(depth=1))) + 1.0,
 }
 
@@ -111,6 +115,8 @@ def models():
         "of two": NeuralKernelRegressorCV(PLAIN, alphas=[1e-3, 1.0]),
         "svr": NeuralKernelSVR(PLAIN),
         "pipeline": make_pipeline(StandardScaler(), NeuralKernelRegressor(PLAIN)),
+        "standardizer": ImageStandardizer(input_shape=(1, 1, 3)),
+        "whitener": ZCAWhitener(),
         "features": NeuralKernelFeatures(PLAIN, n_components=4, random_state=0, engine=Engine(cache=Cache("10MB"))),
         "random features": NeuralKernelFeatures(PLAIN, n_components=4, method="random", random_state=0),
     }
