@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from ntkkit import __version__
 from ntkkit.report.diagnosis import diagnose
+from ntkkit.report.images import images_problem
 from ntkkit.report.output import check_directory, write_report
 from ntkkit.report.plots import draw_report
 from ntkkit.report.problem import Problem, ReportError, fashion_problem
@@ -35,9 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.table is None and (options.target or options.task or options.test_size is not None):
         parser.error("--target, --task and --test-size are for a table: name a CSV file")
+    if options.images and options.table is not None:
+        parser.error("--images is for the shipped pictures: leave out the table, or --images")
     start = time.perf_counter()
     try:
-        check_installed()
+        check_installed((*NEEDED, "optax") if options.images else NEEDED)
         check_directory(options.output)
         problem = make_problem(options)
         say(f"ntkkit {__version__}: {problem.title}")
@@ -68,6 +71,11 @@ def make_parser() -> argparse.ArgumentParser:
         "and a trained network alike, and compare them on held-out rows of shipped pictures, or of a table.",
     )
     parser.add_argument("table", nargs="?", type=Path, metavar="data.csv", help="a table with a header line")
+    parser.add_argument(
+        "--images",
+        action="store_true",
+        help="read the shipped pictures as pictures: convolutional kernels and a trained CNN, too; takes a minute",
+    )
     parser.add_argument("--target", metavar="NAME", help="the column to predict")
     parser.add_argument(
         "--task", choices=("classification", "regression"), help="by default what the target column looks like"
@@ -90,7 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
 def make_problem(options: argparse.Namespace) -> Problem:
     """The problem that the command line asks for."""
     if options.table is None:
-        return fashion_problem()
+        return images_problem() if options.images else fashion_problem()
     return table_problem(
         options.table,
         options.target,
@@ -100,7 +108,7 @@ def make_problem(options: argparse.Namespace) -> Problem:
     )
 
 
-def check_installed() -> None:
+def check_installed(names: Sequence[str]) -> None:
     """Check for the packages of the `demo` extra.
 
     Raises
@@ -108,7 +116,7 @@ def check_installed() -> None:
     ReportError
         If one is missing.
     """
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise ReportError(f'{" and ".join(missing)} not found; install what this needs: pip install "ntkkit[demo]"')
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import norm
@@ -61,17 +62,16 @@ def diagnose(problem: Problem, wide: Result, *, random_state: int) -> Diagnosis:
     if problem.prepare != "passthrough":
         frame = problem.X_train.iloc[rows] if hasattr(problem.X_train, "iloc") else problem.X_train[rows]
         test = clone(problem.prepare).fit(frame).transform(test)
-    network = FullyConnected(**{name: wide.chosen[name] for name in ("depth", "weight_var", "bias_var")})
     chosen = float(wide.chosen["alpha"])
     if problem.task == "classification":
-        return _of_labels(network, X, y, test, problem.y_test, chosen)
-    return _of_numbers(network, X, y, test, problem.y_test, chosen)
+        return _of_labels(wide.kernel, X, y, test, problem.y_test, chosen)
+    return _of_numbers(wide.kernel.network, X, y, test, problem.y_test, chosen)
 
 
 def _of_labels(
-    network: FullyConnected, X: np.ndarray, y: np.ndarray, test: np.ndarray, y_test: np.ndarray, chosen: float
+    kernel: Any, X: np.ndarray, y: np.ndarray, test: np.ndarray, y_test: np.ndarray, chosen: float
 ) -> Diagnosis:
-    model = NeuralKernelClassifierCV(NTK(network), criterion="error_rate").fit(X, y)
+    model = NeuralKernelClassifierCV(kernel, criterion="error_rate").fit(X, y)
     left_out, scores = (_one_column_a_class(f) for f in (model.cv_predictions_, model.decision_function(test)))
     true = left_out[np.arange(len(y)), np.searchsorted(model.classes_, y)]
     # the smallest of n + 1 values, the new row's being one of them, that leaves out no more than 1 - level

@@ -91,7 +91,8 @@ def ntk_machine(problem: Problem, X: np.ndarray) -> Candidate:
             }
         )
     model = (NeuralKernelRegressor if problem.task == "regression" else NeuralKernelClassifier)(NTK(FullyConnected()))
-    return replace(as_candidate(NTK_MACHINE, model, grid, problem), search=KernelSearchCV)
+    name = f"{NTK_MACHINE} (dense)" if grids.conv_depths else NTK_MACHINE
+    return replace(as_candidate(name, model, grid, problem), search=KernelSearchCV)
 
 
 def support_vectors(problem: Problem, X: np.ndarray) -> Candidate:

@@ -10,12 +10,11 @@ from sklearn.metrics import confusion_matrix
 
 from ntkkit.display.style import BLUE, DARK, GREY, RED, clean
 from ntkkit.report.diagnosis import LEVEL, LEVELS, Diagnosis
-from ntkkit.report.models import NTK_MACHINE
 from ntkkit.report.problem import Problem
 from ntkkit.report.run import Result
 from ntkkit.report.text import format_number, rank
 
-PEER_COLOURS = ("#d9822b", "#3d9970", "#8e5ea2")
+PEER_COLOURS = ("#d9822b", "#3d9970", "#8e5ea2", "#7f6a4f", "#c25b8f")
 MOST_PICTURES = 12
 # A confusion matrix of more classes cannot be read.
 MOST_CLASSES = 16
@@ -39,7 +38,7 @@ def draw_report(results: list[Result], problem: Problem, diagnosis: Diagnosis) -
     _draw_depths(right, results, problem)
     left, right = middle.subplots(1, 2)
     _draw_path(left, diagnosis, problem)
-    _draw_coverage(right, diagnosis, problem)
+    _draw_coverage(right, diagnosis, results[0], problem)
     if images:
         _draw_wrong_pictures(bottom, results[0], problem)
     elif problem.task == "regression":
@@ -68,12 +67,14 @@ def _draw_scores(axes: Any, results: list[Result], problem: Problem) -> None:
 
 def _draw_depths(axes: Any, results: list[Result], problem: Problem) -> None:
     wide, *peers = results
-    depths = sorted(wide.by_depth)
-    scores, errors = np.array([wide.by_depth[depth] for depth in depths]).T
-    for peer, colour in zip(peers, PEER_COLOURS, strict=True):
-        axes.axhline(peer.cv_score, color=colour, ls="--", lw=1.4, label=peer.name)
-    axes.errorbar(depths, scores, yerr=errors, fmt="o-", color=BLUE, capsize=4, ms=7, lw=2, label=wide.name)
-    axes.set_xticks(depths)
+    for result, colour in zip([*peers, wide], [*PEER_COLOURS[: len(peers)], BLUE], strict=True):
+        if not result.by_depth:
+            axes.axhline(result.cv_score, color=colour, ls="--", lw=1.4, label=result.name)
+            continue
+        depths = sorted(result.by_depth)
+        scores, errors = np.array([result.by_depth[depth] for depth in depths]).T
+        axes.errorbar(depths, scores, yerr=errors, fmt="o-", color=colour, capsize=4, ms=7, lw=2, label=result.name)
+    axes.set_xticks(sorted({depth for result in results for depth in result.by_depth}))
     axes.set_xlabel("hidden layers of the infinitely wide network")
     axes.set_ylabel(f"cross-validated {_score_name(results)}")
     axes.set_title("Training rows: best setting of each depth", loc="left", color=DARK)
@@ -94,7 +95,7 @@ def _draw_path(axes: Any, diagnosis: Diagnosis, problem: Problem) -> None:
     clean(axes, grid="y")
 
 
-def _draw_coverage(axes: Any, diagnosis: Diagnosis, problem: Problem) -> None:
+def _draw_coverage(axes: Any, diagnosis: Diagnosis, wide: Result, problem: Problem) -> None:
     """How often the bands hold, against how often they should."""
     labels = problem.task == "classification"
     error = np.sqrt(LEVELS * (1 - LEVELS) / len(problem.y_test))
@@ -114,7 +115,7 @@ def _draw_coverage(axes: Any, diagnosis: Diagnosis, problem: Problem) -> None:
     axes.set_xlabel("how often they should hold the truth")
     axes.set_ylabel("how often they do, on the test rows")
     axes.set_title(
-        f"Test rows: how sure the {NTK_MACHINE} is" if labels else "Test rows: the Bayesian network's bands",
+        f"Test rows: how sure the {wide.name} is" if labels else "Test rows: the Bayesian network's bands",
         loc="left",
         color=DARK,
     )
@@ -129,8 +130,9 @@ def _draw_wrong_pictures(figure: Any, wide: Result, problem: Problem) -> None:
     figure.suptitle(title, x=0.015, ha="left", fontsize=12, color=DARK)
     for axes in figure.subplots(2, MOST_PICTURES // 2).flat:
         axes.set_axis_off()
+    low, high = problem.X_test.min(), problem.X_test.max()
     for axes, row in zip(figure.axes, shown, strict=False):
-        axes.imshow(problem.X_test[row].reshape(problem.image_shape), cmap="gray_r", vmin=0, vmax=1)
+        axes.imshow(problem.X_test[row].reshape(problem.image_shape), cmap="gray_r", vmin=low, vmax=high)
         axes.set_title(f"{problem.y_test[row]},\n", fontsize=9, color=DARK)
         axes.text(
             0.5,

@@ -19,6 +19,7 @@ from sklearn.model_selection import GridSearchCV, KFold, ParameterGrid, Stratifi
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from ntkkit.report.images import convolutional_machine, trained_cnn
 from ntkkit.report.models import Candidate, forest, ntk_machine, prepared_rows, support_vectors, trained_network
 from ntkkit.report.problem import Problem, Task
 
@@ -26,7 +27,8 @@ N_FOLDS = 3
 # Rows that a search may use: its time grows with their cube.
 N_TUNING_ROWS = 2000
 MOST_THREADS = 8
-DEPTH = "kernel__network__depth"
+# How the parameter of a kernel machine that is its network's depth ends.
+DEPTH = "__depth"
 
 Say = Callable[[str], None]
 
@@ -55,6 +57,8 @@ class Result:
         The search and the fit with the chosen setting; the prediction of the test rows.
     by_depth : dict
         Where networks of several depths were tried: depth -> (best score, its standard error over folds).
+    kernel : object
+        The kernel with the chosen hyperparameters, of models that have one.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Result:
     search_seconds: float
     predict_seconds: float
     by_depth: dict[int, tuple[float, float]]
+    kernel: Any = None
 
 
 def compare_models(problem: Problem, *, random_state: int, say: Say) -> list[Result]:
@@ -84,7 +89,7 @@ def compare_models(problem: Problem, *, random_state: int, say: Say) -> list[Res
     Returns
     -------
     list of Result
-        The kernel machine first, then its peers.
+        The kernel machine that the report is about first, then its peers.
     """
     rows = tuning_rows(problem, random_state=random_state)
     folds = make_folds(problem, rows, random_state=random_state)
@@ -96,21 +101,26 @@ def compare_models(problem: Problem, *, random_state: int, say: Say) -> list[Res
     )
     X = prepared_rows(problem, rows)
 
-    def run(index: int, name: str, make: Callable[..., Candidate], **settings: Any) -> Result:
-        say(f"  {index}/4  {name} ...")
+    convolutional = bool(problem.grids.conv_depths)
+    results: list[Result] = []
+
+    def run(name: str, make: Callable[..., Candidate], **settings: Any) -> None:
+        say(f"  {len(results) + 1}/{6 if convolutional else 4}  {name} ...")
         result = evaluate(lambda: make(problem, X, **settings), problem, rows, folds)
         score, seconds = next(iter(result.scores)), result.search_seconds
         say(f"       {score} {result.cv_score:.3f} in cross-validation, best of {result.n_settings}; {seconds:.1f} s")
-        return result
+        results.append(result)
 
-    wide = run(1, "NTK machine: an infinitely wide network", ntk_machine)
-    depth = wide.chosen["depth"]
-    return [
-        wide,
-        run(2, "SVM with RBF kernel", support_vectors),
-        run(3, "random forest", forest, random_state=random_state),
-        run(4, f"trained network of depth {depth}", trained_network, depth=depth, random_state=random_state),
-    ]
+    if convolutional:
+        run("NTK machine: infinitely many channels, averaged over positions", convolutional_machine, pooling="gap")
+        run("NTK machine: infinitely many channels, positions flattened", convolutional_machine, pooling="flatten")
+    run("NTK machine: an infinitely wide network", ntk_machine)
+    run("SVM with RBF kernel", support_vectors)
+    run("random forest", forest, random_state=random_state)
+    depth = results[0].chosen["depth"]
+    make, kind = (trained_cnn, "convolutional network") if convolutional else (trained_network, "network")
+    run(f"trained {kind} of depth {depth}", make, depth=depth, random_state=random_state)
+    return results
 
 
 def baseline(problem: Problem) -> str:
@@ -173,7 +183,8 @@ def evaluate(make: Callable[[], Candidate], problem: Problem, rows: np.ndarray, 
         n_settings=len(search.cv_results_["params"]),
         search_seconds=fitted - start,
         predict_seconds=predicted - fitted,
-        by_depth=_by_depth(search, candidate.prefix),
+        by_depth=_by_depth(search),
+        kernel=_kernel(estimator.named_steps["model"]),
     )
 
 
@@ -227,14 +238,19 @@ def _scores(
     return scores, (y == predictions).astype(float)
 
 
-def _by_depth(search: GridSearchCV, prefix: str) -> dict[int, tuple[float, float]]:
+def _kernel(model: Any) -> Any:
+    return getattr(getattr(model, "regressor", model), "kernel", None)
+
+
+def _by_depth(search: GridSearchCV) -> dict[int, tuple[float, float]]:
     """The best score of each depth, and its standard error over folds."""
     results = search.cv_results_
-    if f"param_{prefix}{DEPTH}" not in results:
+    depths = next((values for name, values in results.items() if name.endswith(DEPTH)), None)
+    if depths is None:
         return {}
     best: dict[int, tuple[float, float]] = {}
     errors = results["std_test_score"] / np.sqrt(search.n_splits_)
-    for depth, score, error in zip(results[f"param_{prefix}{DEPTH}"], results["mean_test_score"], errors, strict=True):
+    for depth, score, error in zip(depths, results["mean_test_score"], errors, strict=True):
         if int(depth) not in best or score > best[int(depth)][0]:
             best[int(depth)] = (float(score), float(error))
     return best

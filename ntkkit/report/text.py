@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ntkkit.report.diagnosis import LEVEL, Diagnosis
-from ntkkit.report.models import NTK_MACHINE
 from ntkkit.report.problem import Problem
 from ntkkit.report.run import Result
 
@@ -80,10 +79,11 @@ def format_verdict(results: list[Result], problem: Problem) -> str:
         sentence = f"{first.name} comes first with {score} {_score(first):.3f}, {lead:.3f} ahead of {second.name}"
         of = "that lead"
     sentence += f"; the standard error of {of} is {error:.3f} on these {n} test rows, so {_judge(lead, error)}"
+    wide = results[0]
     for result in others:
-        if result.name == NTK_MACHINE:
+        if result is wide:
             behind, error = difference(first, result)
-            sentence += f"; the {NTK_MACHINE} is {behind:.3f} behind the first (standard error {error:.3f})"
+            sentence += f"; the {wide.name} is {behind:.3f} behind the first (standard error {error:.3f})"
     return sentence + "."
 
 
