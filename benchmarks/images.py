@@ -1,8 +1,8 @@
 """Claim: on few pictures, kernels that read them as pictures are worth their time.
 
 Fashion-MNIST, averaged over 2 x 2 pixels to 14 x 14, standardised by the mean and the standard deviation of the pixels
-of training pictures. Stratified draws of the 1000 shipped training pictures; the 500 shipped test pictures. Each model's
-settings are those with the best mean accuracy over 3 stratified folds of the draw, draws and folds the same for all:
+of training pictures. Stratified draws of the 1000 shipped training pictures; the 500 shipped test pictures. Settings of
+a model are those with the best mean accuracy over 3 stratified folds of the draw, draws and folds the same for all:
 
 - kernel ridge with the NTK of convolutional networks (global average pooling, or flattened) and of fully connected
   ones, weight_var 2, bias_var 0.1: over depth and the ridge term;

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ntkkit.report import images
 from ntkkit.report.problem import Grids, fashion_problem
 
 SMALL = Grids(
@@ -41,6 +42,16 @@ def small_images():
         y_test=whole.y_test[:100],
         grids=SMALL,
     )
+
+
+@pytest.fixture(scope="session")
+def small_pictures():
+    """Few shipped pictures of 4 x 4 pixels for convolutional networks, by small grids."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(images, "N_PICTURES", 60)
+        patch.setattr(images, "BLOCK", 7)
+        problem = images.images_problem()
+    return dataclasses.replace(problem, grids=dataclasses.replace(SMALL, conv_depths=(1, 2), learning_rates=(0.05,)))
 
 
 @pytest.fixture

@@ -14,17 +14,18 @@ import ntkkit.__main__ as command
 from ntkkit.report import table
 
 
-def check_report(directory, models=4):
+def check_report(directory, models=4, machine="NTK machine"):
     assert min(imread(directory / "report.png").shape[:2]) > 500
     with (directory / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == models
-    assert "NTK machine" in {row["model"] for row in rows}
+    assert machine in {row["model"] for row in rows}
     return rows
 
 
 @pytest.fixture
-def small_job(small_images, small_grids, monkeypatch):
+def small_job(small_images, small_pictures, small_grids, monkeypatch):
+    monkeypatch.setattr(command, "images_problem", lambda: small_pictures)
     monkeypatch.setattr(command, "fashion_problem", lambda: small_images)
     monkeypatch.setattr(table, "TABLE_GRIDS", small_grids)
 
@@ -40,6 +41,18 @@ def test_whole_job(small_job, csv_file, tmp_path, capsys, arguments):
         assert row["model"] in printed
     assert "the standard error of" in printed
     assert str(output / "report.png") in printed
+
+
+@pytest.mark.slow
+def test_job_on_pictures(small_job, small_pictures, tmp_path, capsys):
+    assert command.main(["--images", "--output", str(tmp_path)]) == 0
+    rows = check_report(tmp_path, models=6, machine="NTK machine (gap)")
+    assert {row["model"] for row in rows} >= {"NTK machine (flatten)", "NTK machine (dense)", "Random forest"}
+    assert rows[0]["training_rows"] == rows[0]["test_rows"] == "60"
+    printed = capsys.readouterr().out
+    assert "6/6  trained convolutional network of depth" in printed
+    for text in [*(row["model"] for row in rows), *small_pictures.facts]:
+        assert text in printed
 
 
 @pytest.mark.parametrize(
@@ -104,6 +117,8 @@ def test_tables_that_cannot_be_learned_from(tmp_path, capsys, content, message):
     [
         (["--target", "y"], "are for a table"),
         (["--test-size", "0.5"], "are for a table"),
+        (["--images", "--target", "y"], "are for a table"),
+        (["t.csv", "--images"], "leave out the table, or --images"),
         (["t.csv", "--target", "y", "--test-size", "1.5"], "must be between 0 and 1"),
         (["t.csv", "--target", "y", "--task", "ranking"], "ranking"),
         (["--random-state", "-1"], "must be between 0 and"),
@@ -119,13 +134,14 @@ def test_wrong_arguments(capsys, arguments, message):
     assert printed.count("\n") == 1
 
 
-def test_missing_packages_are_named_with_the_remedy(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize(("missing", "arguments"), [("pandas", []), ("optax", ["--images"])])
+def test_missing_packages_are_named_with_the_remedy(monkeypatch, capsys, tmp_path, missing, arguments):
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "pandas" else found(name, *rest)
+        importlib.util, "find_spec", lambda name, *rest: None if name == missing else found(name, *rest)
     )
-    assert command.main(["--output", str(tmp_path)]) == 2
-    assert 'pandas not found; install what this needs: pip install "ntkkit[demo]"' in capsys.readouterr().err
+    assert command.main([*arguments, "--output", str(tmp_path)]) == 2
+    assert f'{missing} not found; install what this needs: pip install "ntkkit[demo]"' in capsys.readouterr().err
 
 
 def test_interrupted_job_writes_nothing(small_job, monkeypatch, capsys, tmp_path):
@@ -172,3 +188,12 @@ def test_default_job_from_a_process(tmp_path):
     assert "Fashion-MNIST" in done.stdout
     rows = check_report(tmp_path / "ntkkit-report")
     assert float(next(row for row in rows if row["model"] == "NTK machine")["accuracy"]) > 0.8
+
+
+@pytest.mark.slow
+def test_pictures_from_a_process(tmp_path):
+    done = run_command("--images", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    rows = check_report(tmp_path / "ntkkit-report", models=6, machine="NTK machine (gap)")
+    assert min(float(row["accuracy"]) for row in rows) > 0.4
