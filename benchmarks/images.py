@@ -27,10 +27,10 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.svm import SVC
 
-from ntkkit import NTK, Convolutional, Engine, FullyConnected, NeuralKernelClassifier
+from ntkkit import NTK, Convolutional, Engine, FullyConnected, ImageStandardizer, NeuralKernelClassifier
 from ntkkit.datasets import load_fashion_mnist
 from ntkkit.report.cnn import TrainedNetwork
-from ntkkit.report.images import averaged, standardized
+from ntkkit.report.images import averaged
 
 DRAWS = {100: 5, 300: 3, 1000: 1}  # pictures a draw: draws
 N_FOLDS = 3
@@ -46,7 +46,7 @@ class Pictures:
         self.train = data.train_idx if train is None else train
         self.test = data.test_idx if test is None else test
         X = averaged(data.data, 2)
-        self.X, self.y = standardized(X, X[self.train]), data.target
+        self.X, self.y = ImageStandardizer().fit(X[self.train]).transform(X), data.target
 
     def draw(self, size, number):
         """Training rows, stratified; all of them where the size is theirs."""

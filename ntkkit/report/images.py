@@ -10,7 +10,7 @@ from sklearn.gaussian_process.kernels import Kernel as SklearnKernel
 
 from ntkkit.datasets import load_fashion_mnist
 from ntkkit.engine import Engine
-from ntkkit.estimators import NeuralKernelClassifier
+from ntkkit.estimators import ImageStandardizer, NeuralKernelClassifier
 from ntkkit.kernels import NTK
 from ntkkit.networks import Convolutional
 from ntkkit.networks.network import Network
@@ -31,7 +31,7 @@ def images_problem() -> Problem:
     y = data.target_names[data.target]
     train, test = (_first_of_each(y, rows, N_PICTURES) for rows in (data.train_idx, data.test_idx))
     X, side = averaged(data.data, BLOCK), data.data.shape[1] // BLOCK
-    X = standardized(X, X[train])
+    X = ImageStandardizer().fit(X[train]).transform(X)
     return Problem(
         title="Fashion-MNIST as pictures",
         task="classification",
@@ -55,11 +55,6 @@ def averaged(images: np.ndarray, block: int) -> np.ndarray:
     n, height, width, _ = images.shape
     blocks = images.reshape(n, height // block, block, width // block, block)
     return blocks.mean(axis=(2, 4), dtype=np.float32).reshape(n, -1) / 255
-
-
-def standardized(X: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """X less the mean of all training pixels, over their standard deviation."""
-    return (X - train.mean()) / train.std()
 
 
 def _first_of_each(y: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:

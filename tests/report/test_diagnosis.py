@@ -8,11 +8,12 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.preprocessing import StandardScaler
 
+from ntkkit import NTK, FullyConnected
 from ntkkit.report.diagnosis import LEVELS, diagnose, likeliest_noise
 from ntkkit.report.problem import Problem
 from ntkkit.report.text import format_diagnosis
 
-CHOSEN = SimpleNamespace(chosen={"depth": 1, "weight_var": 2.0, "bias_var": 0.1, "alpha": 0.3})
+CHOSEN = SimpleNamespace(chosen={"alpha": 0.3}, kernel=NTK(FullyConnected(depth=1)))
 
 
 def problem(task, rng, n=400):
