@@ -13,6 +13,8 @@ from jax import Array
 
 from ntkkit.networks.activations import Identity
 from ntkkit.networks.layer import Composite, Layer, Shape
+from ntkkit.networks.offsets import Offsets, Sizes
+from ntkkit.networks.propagation import Slabs, merged, step
 from ntkkit.networks.state import State, safe_ratio, safe_sqrt
 
 
@@ -49,7 +51,19 @@ class _Branches(Composite):
         return functools.reduce(self.merge_outputs, outputs)
 
     def propagate(self, state: State) -> State:
-        return functools.reduce(self.merge, (part.propagate(state) for part in self.parts))
+        after = merged(lambda *states: functools.reduce(self.merge, states), [step(part, state) for part in self.parts])
+        assert isinstance(after, State)
+        return after
+
+    def gather(self, slabs: Slabs) -> Slabs | State:
+        slabs = slabs.stored()
+        return merged(lambda *states: functools.reduce(self.merge, states), [step(part, slabs) for part in self.parts])
+
+    def sizes_after(self, sizes: Sizes) -> Sizes:
+        return self.parts[0].sizes_after(sizes)
+
+    def offsets_before(self, offsets: Offsets, sizes: Sizes) -> Offsets:
+        return functools.reduce(Offsets.union, (part.offsets_before(offsets, sizes) for part in self.parts))
 
 
 class _Listed(_Branches):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from ntkkit.networks.images import PADDINGS, border, output_size, padded, window_sum
+from ntkkit.networks.images import PADDINGS, border, output_size, padded
 from ntkkit.networks.layer import Layer, Shape
+from ntkkit.networks.offsets import Offsets, Sizes, kept, left, two
+from ntkkit.networks.positions import apart, beside, by_column, placed, rolled
+from ntkkit.networks.propagation import Parts, Slabs, from_parts, parts_of
 from ntkkit.networks.state import Positions, State, safe_ratio, safe_sqrt
 from ntkkit.networks.value import check_count, check_real
 
@@ -110,27 +114,170 @@ class Conv(Layer):
         scale = jnp.sqrt(self.weight_var / math.prod(weight.shape[:-1]))
         return scale * sums + jnp.sqrt(self.bias_var) * params["bias"]
 
+    @property
+    def mixes(self) -> bool:  # type: ignore[override]
+        """Whether only some windows are kept, so that offsets of positions are others behind the layer."""
+        return any(step > 1 for step in self.steps) or (self.padding == "VALID" and math.prod(self.filter_shape) > 1)
+
+    def sizes_after(self, sizes: Sizes) -> Sizes:
+        windows = zip(sizes, two(self.filter_shape), two(self.steps), strict=True)
+        height, width = (output_size(*window, self.padding) for window in windows)
+        return height, width
+
+    def offsets_before(self, offsets: Offsets, sizes: Sizes) -> Offsets:
+        return offsets.spread(sizes, two(self.steps), (1, 1))
+
     def propagate(self, state: State) -> State:
-        sizes = state.delta.shape[-len(self.filter_shape) :]
-        check_axes(self, (*sizes, 1), state.positions.n_axes if state.positions else 0)
+        positions = state.positions
+        n_axes = positions.n_axes if positions else 0
+        check_axes(self, (*(positions.sizes[2 - n_axes :] if positions else ()), 1), len(self.filter_shape))
+        assert positions is not None
+        windows = Windows(self, positions)
+        w, b = self.weight_var, self.bias_var
+        mean1, mean2 = windows.alone(state.var1), windows.alone(positions.var2)
+        var1, var2 = w * mean1 + b, w * mean2 + b
+        balance = jax.lax.stop_gradient(_balance(var1, var2, positions))  # sqrt a; the result does not depend on it
+        return averaged(state, windows, w, b, (var1, var2), balance, trainable=self.trainable)
 
-        def mean(values: Array, axes_of: Sequence[Sequence[int]]) -> Array:
-            for axes, window, step in zip(axes_of, self.filter_shape, self.steps, strict=True):
-                values = window_sum(values, axes, window, step, self.padding)
-            return values / math.prod(self.filter_shape)
+    def gather(self, slabs: Slabs) -> Slabs:
+        """Every window, and then those that are kept."""
+        positions, after = slabs.positions, self.sizes_after(slabs.positions.sizes)
+        (height, width), (down, across) = positions.sizes, two(self.steps)
 
-        bordered = self.padding == "SAME"
-        return averaged(state, mean, self.weight_var, self.bias_var, trainable=self.trainable, bordered=bordered)
+        def own(values: Array) -> Array:
+            return values[:, ::down, ::across][:, : after[0], : after[1]]
+
+        def along_columns(values: Array) -> Array:
+            each = by_column(own(values), positions)
+            each = kept(each, 2, positions.columns, width, after[1], across)
+            return each.reshape(*each.shape[:3], -1)
+
+        def part(state: State) -> Parts:
+            parts = parts_of(self.propagate(state))
+            pairs = jax.tree.map(along_columns, tuple(parts[2:]))
+            return Parts(own(parts.var1), own(parts.var2), *pairs)
+
+        def along_rows(values: Array) -> Array:
+            return jnp.moveaxis(kept(jnp.moveaxis(values, 0, 2), 1, slabs.rows, height, after[0], down), 2, 0)
+
+        parts = slabs.map(part)
+        parts = Parts(parts.var1, parts.var2, *jax.tree.map(along_rows, tuple(parts[2:])))
+        columns = left(positions.columns, width, after[1], across)
+        within = None if slabs.within is None else (self.gather(slabs.within[0]), self.gather(slabs.within[1]))
+        rows = left(slabs.rows, height, after[0], down)
+        return from_parts(positions._replace(sizes=after, columns=columns), rows, parts, within)
+
+
+class Windows:
+    """Averages over the windows of a convolution, as many as there are positions, at one offset d of two images."""
+
+    def __init__(self, conv: Conv, positions: Positions) -> None:
+        self.shape, self.padding, self.positions = two(conv.filter_shape), conv.padding, positions
+        sizes = zip(positions.sizes, self.shape, two(conv.steps), strict=True)
+        before = [border(*window, conv.padding)[0] for window in sizes]
+        self.shifts = [range(-low, size - low) for low, size in zip(before, self.shape, strict=True)]
+        self.pads = [(low, size - 1 - low) for low, size in zip(before, self.shape, strict=True)]
+        height, width = positions.sizes
+        # whether position p + o is inside the first image, and p + d + o inside the second: (H,) or (W, columns)
+        h, w = np.arange(height), np.arange(width)[:, None]
+        beyond = (h + positions.row) % height, (w + np.array(positions.columns)) % width
+        self.inside_rows = [[_inside(x + o, height) for x in (h, beyond[0])] for o in self.shifts[0]]
+        self.inside_columns = [
+            [_inside(x + o, width) for x in (np.broadcast_to(w, beyond[1].shape), beyond[1])] for o in self.shifts[1]
+        ]
+        circular = conv.padding == "CIRCULAR"
+        in_place = positions.columns == (0,) and isinstance(positions.row, int) and positions.row == 0
+        self.masked = not (circular or in_place)
+
+    def bordered(self, values: Array) -> Array:
+        """With what windows read beyond the edges."""
+        return padded(values, [(0, 0), *self.pads, (0, 0)], self.padding if self.padding == "CIRCULAR" else "SAME")
+
+    def _reads(self, values: Array, i: int, j: int) -> Array:
+        """What position (i, j) of every window reads, of bordered values."""
+        height, width = self.positions.sizes
+        return values[:, i : i + height, j : j + width]
+
+    def alone(self, values: Array) -> Array:
+        """Of numbers of single images, (k, H, W, m)."""
+        values, (height, width) = self.bordered(values), self.shape
+        total = sum(self._reads(values, i, j) for i in range(height) for j in range(width))
+        return jnp.asarray(total) / (height * width)
+
+    def pairs(self, values: Array) -> Array:
+        """Of bordered numbers of pairs, (n, H, W, columns m), where both positions are inside."""
+        total: Any = 0.0
+        for i in range(self.shape[0]):
+            row: Any = 0.0
+            for j in range(self.shape[1]):
+                part = self._reads(values, i, j)
+                both = self.inside_columns[j][0] & self.inside_columns[j][1]
+                row = row + (part * self._each(both, values.dtype) if self.masked and not both.all() else part)
+            if self.masked and self.shifts[0][i] != 0:
+                row = row * (self.inside_rows[i][0] & self.inside_rows[i][1]).astype(values.dtype)[:, None, None]
+            total = total + row
+        return jnp.asarray(total) / math.prod(self.shape)
+
+    def _each(self, mask: np.ndarray, dtype: Any) -> np.ndarray:
+        """(W, columns) -> (W, columns m)."""
+        m = self.positions.var2.shape[-1]
+        return np.repeat(mask, m, axis=1).astype(dtype)
+
+    def outside_second(self, values: Array) -> Array | float:
+        """Of numbers of the first images, (n, H, W, 1), where the second's position is outside."""
+        if not self.masked:
+            return 0.0
+        values = self.bordered(values)
+        total: Array | float = 0.0
+        for j in range(self.shape[1]):
+            out = ~self.inside_columns[j][1]
+            for i in range(self.shape[0]):
+                inside = jnp.asarray(self.inside_rows[i][1]).astype(values.dtype)[:, None, None]
+                part = self._reads(values, i, j)
+                total = total + (1 - inside) * part
+            if out.any():
+                rows = sum(
+                    jnp.asarray(self.inside_rows[i][1]).astype(values.dtype)[:, None, None] * self._reads(values, i, j)
+                    for i in range(self.shape[0])
+                )
+                total = total + self._each(out, values.dtype) * rows
+        return total / math.prod(self.shape)
+
+    def outside_first(self, values: Array) -> Array | float:
+        """Of numbers of the second images, (1, H, W, m), beside the first, where the first's position is outside."""
+        if not self.masked:
+            return 0.0
+        values = self.bordered(values)
+        inside = [jnp.asarray(mask[0]).astype(values.dtype)[:, None, None] for mask in self.inside_rows]
+        reads = [
+            [rolled(self._reads(values, i, j), self.positions.row) for j in range(self.shape[1])]
+            for i in range(self.shape[0])
+        ]
+        everywhere = sum((1 - inside[i]) * part for i, row in enumerate(reads) for part in row)
+        at_edges = [sum(inside[i] * row[j] for i, row in enumerate(reads)) for j in range(self.shape[1])]
+        found: dict[tuple[int, ...], Array] = {}
+        beside_each = []
+        for w in range(self.positions.sizes[1]):
+            out = tuple(j for j in range(self.shape[1]) if not self.inside_columns[j][0][w, 0])
+            if out not in found:
+                found[out] = jnp.asarray(sum((at_edges[j] for j in out), everywhere))
+            beside_each.append(found[out])
+        return beside(beside_each, self.positions.columns) / math.prod(self.shape)
+
+
+def _inside(place: Any, size: int) -> Any:
+    return (place >= 0) & (place < size)
 
 
 def averaged(
     state: State,
-    mean: Callable[[Array, Sequence[Sequence[int]]], Array],
-    weight_var: Any,
-    bias_var: Any,
+    windows: Windows,
+    w: Any,
+    b: Any,
+    after: tuple[Array, Array],
+    balance: Array,
     *,
     trainable: bool,
-    bordered: bool = False,
 ) -> State:
     """The state behind weights that read averages over the same offsets in both images.
 
@@ -139,56 +286,55 @@ def averaged(
 
         D = (a q1 + q2 / a) / 2 - k,    D <- weight_var mean D + bias_var (sqrt a - 1 / sqrt a)^2 / 2.
 
-    Where an offset leaves one image only (`bordered`), k is 0 there, and D half the variance inside the other.
+    Where an offset leaves one image only, k is 0 there, and D half the variance inside the other.
     """
     positions = state.positions
     assert positions is not None
-    n_axes, w, b = positions.n_axes, weight_var, bias_var
-    state = state._replace(delta=written(state.delta))
-    last = [[-n_axes + i] for i in range(n_axes)]
-    first = [[-2 * n_axes + i] for i in range(n_axes)] if positions.crossed else last
-    both = [[*x, *y] for x, y in zip(first, last, strict=True)] if positions.crossed else last
-    mean1, mean2 = mean(state.var1, first), mean(state.var2, last)
-    var1, var2 = w * mean1 + b, w * mean2 + b
-    scale = safe_sqrt(var1) * safe_sqrt(var2)
-    root_a = jax.lax.stop_gradient(_balance(var1, var2, positions))  # the result does not depend on it
-    outside: Array | float = 0.0
-    if bordered and positions.crossed:
-        shape1, shape2 = state.delta.shape[-n_axes:], state.delta.shape[-2 * n_axes : -n_axes]
-        inside1 = mean(jnp.broadcast_to(state.var1, (*state.var1.shape[:-n_axes], *shape1)), both)
-        inside2 = mean(
-            jnp.broadcast_to(state.var2, (*state.var2.shape[: -2 * n_axes], *shape2, *state.var2.shape[-n_axes:])), both
-        )
-        outside = (root_a**2 * (mean1 - inside1) + (mean2 - inside2) / root_a**2) / 2
+    inverse = 1 / balance
 
-    def distance(delta: Array, sign: int) -> Array:
-        far = (root_a * safe_sqrt(state.var1) - safe_sqrt(state.var2) / root_a) ** 2 / 2 + state.scale * delta
-        far = w * (mean(far, both) + outside) + b * (root_a - sign / root_a) ** 2 / 2
-        near = (root_a * safe_sqrt(var1) - safe_sqrt(var2) / root_a) ** 2 / 2
-        return jnp.maximum(safe_ratio(far - near, scale), 0)
+    def beside_roots(values: Array) -> Array:
+        return placed(safe_sqrt(values), positions)
 
-    ntk = None if state.ntk is None else w * mean(written(state.ntk), both)
+    def gap(root1: Array, root2: Array) -> Array:
+        return (balance * root1 - inverse * root2) ** 2 / 2
+
+    def start(delta: Array, root1: Array, root2: Array) -> Array:
+        return windows.bordered(gap(root1, root2) + root1 * root2 * delta)
+
+    root1, root2 = safe_sqrt(state.var1), apart(beside_roots, positions.var2)
+    far = apart(start, state.delta, root1, root2)
+    far_anti = None if state.anti is None else apart(start, state.anti, root1, root2)
+    ntk = None if state.ntk is None else apart(windows.bordered, state.ntk)
+    outside1 = windows.outside_second(state.var1)
+    outside2 = apart(windows.outside_first, positions.var2) if windows.masked else 0.0
+    outside = (balance**2 * outside1 + inverse**2 * outside2) / 2
+
+    var1, var2 = after
+    root1, root2 = safe_sqrt(var1), apart(beside_roots, var2)
+    inverse1, inverse2 = safe_ratio(1, root1), apart(lambda x: safe_ratio(1, x), root2)
+    near = gap(root1, root2)
+
+    def distance(far: Array, sign: int) -> Array:
+        total = w * (windows.pairs(far) + outside) + b * (balance - sign * inverse) ** 2 / 2
+        return jnp.maximum((total - near) * (inverse1 * inverse2), 0)
+
+    delta = distance(far, 1)
+    anti = None if far_anti is None else distance(far_anti, -1)
+    if ntk is not None:
+        ntk = w * windows.pairs(ntk)
     if trainable:
-        covariance = w * mean(state.covariance, both) + b
+        covariance = root1 * root2 * (1 - delta)
         ntk = covariance if ntk is None else ntk + covariance
-    anti = None if state.anti is None else distance(state.anti, -1)
-    return state._replace(var1=var1, var2=var2, delta=distance(state.delta, 1), anti=anti, ntk=ntk)
-
-
-def written(x: Array) -> Array:
-    """x, as an array of its own: XLA would evaluate it anew in each of the shifted windows that read it.
-
-    The condition always holds, which XLA does not see.
-    """
-    return jax.lax.cond(jnp.nan_to_num(x.ravel()[0]) < jnp.inf, lambda x: x, lambda x: 2 * x, x)
+    after_positions = positions._replace(var2=var2)
+    return State(var1, apart(lambda x: placed(x, after_positions), var2), delta, anti, ntk, after_positions)
 
 
 def _balance(var1: Array, var2: Array, positions: Positions) -> Array:
     """sqrt a, a the ratio of the lengths of the two images behind the layer; 1 where one has none."""
-    axes = tuple(range(-positions.n_axes * (2 if positions.crossed else 1), 0))
-    length1, length2 = (jnp.mean(q, axis=axes, keepdims=True) ** 0.25 for q in (var1, var2))
+    length1, length2 = (jnp.mean(q, axis=(1, 2), keepdims=True) ** 0.25 for q in (var1, var2))
     positive = (length1 > 0) & (length2 > 0)
-    return jnp.where(positive, length2, 1) / jnp.where(positive, length1, 1)
+    balance = jnp.where(positive, length2, 1) / jnp.where(positive, length1, 1)
+    return jnp.tile(balance, len(positions.columns))
 
 
 def check_window(value: Any, name: str, *, like: Sequence[int] | None = None) -> tuple[int, ...]:

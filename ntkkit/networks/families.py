@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from ntkkit.networks.activations import Activation, resolve_activation
 from ntkkit.networks.dense import Dense
 from ntkkit.networks.layer import Layer
-from ntkkit.networks.network import Limits, Network, check_shape, kernels_of, through
+from ntkkit.networks.network import Limits, Network, check_shape, kernels_of
+from ntkkit.networks.propagation import Slabs, through
 from ntkkit.networks.state import State
 from ntkkit.networks.value import check_count, check_real, check_scales
 
@@ -32,10 +33,15 @@ class Homogeneous(Network):
 
     @property
     def sequence(self) -> tuple[Layer, ...]:
-        blocks = [layer for index in range(self.depth) for layer in self.block(index)]
-        return (*blocks, *self.readout())
+        return self._at_depth(self.depth)
 
-    def _limits(self, state: State, depths: Sequence[int] | None) -> Limits:
+    def _at_depth(self, depth: int) -> tuple[Layer, ...]:
+        return (*(layer for index in range(depth) for layer in self.block(index)), *self.readout())
+
+    def _sequences(self, depths: Sequence[int] | None) -> list[tuple[Layer, ...]]:
+        return [self._at_depth(depth) for depth in ([self.depth] if depths is None else depths)]
+
+    def _limits(self, state: State | Slabs, depths: Sequence[int] | None) -> Limits:
         if depths is None:
             return kernels_of(through(self.sequence, state))
         wanted = [check_count(depth, "depths", low=self.n_frozen_layers) for depth in depths]
@@ -47,6 +53,8 @@ class Homogeneous(Network):
                 found[depth] = kernels_of(through(self.readout(), state))
             if depth < max(wanted):
                 state = through(self.block(depth), state)
+                if isinstance(state, Slabs) and depth + 1 in wanted:
+                    state = state.stored()  # what follows begins there
         nngps, ntks = zip(*(found[depth] for depth in wanted), strict=True)
         return jnp.stack(nngps), jnp.stack(ntks)
 

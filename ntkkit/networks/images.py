@@ -1,8 +1,7 @@
-"""Statistics of pairs of images: how a tile of them begins, and sums over windows of positions."""
+"""Pairs of images: how a tile of them begins, and sums over windows of positions."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import jax
@@ -10,90 +9,73 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ntkkit.networks.offsets import Offsets
+from ntkkit.networks.positions import apart, placed
+from ntkkit.networks.propagation import Slabs
 from ntkkit.networks.state import Positions, State, safe_ratio, safe_sqrt
 
 PADDINGS = ("SAME", "VALID", "CIRCULAR")
+MANY_CHANNELS = 8
 
 
-def image_state(X: Array, Y: Array, *, same: bool, crossed: bool, within: bool) -> State:
-    """State of a tile of pairs of images: (n, H, W, C), (m, H, W, C) -> (n, m, H, W) or, crossed, (n, m, H, W, H, W).
+def image_slabs(X: Array, Y: Array, offsets: Offsets, *, n_axes: int, same: bool) -> Slabs:
+    """State of a tile of pairs of images: (n, H, W, C), (m, H, W, C), for some offsets of positions.
 
-    Covariances are averages over channels. As in `tile_state`, angles are computed in float64.
+    Covariances are averages over channels. Distances are sums of squares of the differences of directions, which are
+    rounded to the inputs' dtype: near duplicates keep their angle to its last digit.
     """
-    dtype, n_axes = jnp.result_type(X, Y), X.ndim - 2
-    (unit1, var1), (unit2, var2) = _directions(X), _directions(Y)
-    axes = "hw"[:n_axes]
-    other = "yx"[:n_axes] if crossed else axes
-    pattern = f"n{axes}c,m{other}c->nm{axes}{other if crossed else ''}"
-    correlation = jnp.einsum(pattern, unit1, unit2, precision=jax.lax.Precision.HIGHEST)
-    if same:
-        pairs = jnp.eye(len(X), dtype=bool).reshape(len(X), len(X), *[1] * (correlation.ndim - 2))
-        correlation = jnp.where(pairs & same_position(X.shape[1:-1], crossed), 1, correlation)
-    positions = Positions(n_axes, crossed, same=same)
-    state = _state(correlation, *placed(var1[:, None], var2[None], n_axes, crossed), positions, dtype)
-    if not within:
-        return state
-    return state._replace(positions=positions._replace(within=(own_state(X, (1,)), own_state(Y, (0,)))))
+    (units1, var1), (units2, var2) = _directions(X), _directions(Y)
+    units2, var2 = (jnp.moveaxis(part, 1, -1) for part in (units2, var2[None]))  # (C, H, W, m), (1, H, W, m)
+    return _slabs(units1[..., None], units2[:, None], var1[..., None], var2, offsets, n_axes=n_axes, same=same)
 
 
-def own_state(X: Array, pair_axes: tuple[int, ...] = ()) -> State:
-    """Crossed state of each image with itself: (n, H, W, C) -> (n, H, W, H, W), with axes of length 1 put in front."""
-    unit, var = _directions(X)
-    n_axes = X.ndim - 2
-    axes, other = "hw"[:n_axes], "yx"[:n_axes]
-    correlation = jnp.einsum(f"n{axes}c,n{other}c->n{axes}{other}", unit, unit, precision=jax.lax.Precision.HIGHEST)
-    correlation = jnp.where(same_position(X.shape[1:-1], True), 1, correlation)
-    correlation, var = jnp.expand_dims(correlation, pair_axes), jnp.expand_dims(var, pair_axes)
-    positions = Positions(n_axes, True, own=True)
-    return _state(correlation, *placed(var, var, n_axes, True), positions, X.dtype)
+def aligned_slabs(X: Array, offsets: Offsets, *, n_axes: int, own: bool) -> Slabs:
+    """State of each image with itself, of one draw or of two."""
+    units, var = (part[..., None] for part in _directions(X))
+    return _slabs(units, units, var, var, offsets, n_axes=n_axes, aligned=True, own=own, same=not own)
 
 
-def image_diagonal(X: Array, *, crossed: bool) -> State:
-    """State of each image with itself: (n, H, W, C) -> (n, H, W) or, crossed, (n, H, W, H, W)."""
-    if crossed:
-        return own_state(X)
-    var = _directions(X)[1].astype(X.dtype)
-    return State(var, var, jnp.zeros_like(var), positions=Positions(X.ndim - 2, False, own=True))
+def _slabs(
+    units1: Array, units2: Array, var1: Array, var2: Array, offsets: Offsets, *, n_axes: int, **kind: bool
+) -> Slabs:
+    """From units (C, n, H, W, 1) and (C, 1, H, W, m)."""
+    sizes = (units1.shape[2], units1.shape[3])
+    rows, columns = offsets.around(sizes)
+    positions = Positions(sizes, n_axes, 0, columns, var2, **kind)
 
+    def at(row: int | Array) -> State:
+        here = positions._replace(row=row)
 
-def _state(correlation: Array, var1: Array, var2: Array, positions: Positions, dtype: np.dtype) -> State:
-    rounding = 4 * jnp.finfo(correlation.dtype).eps
-    delta, anti = (jnp.where(distance <= rounding, 0, distance) for distance in (1 - correlation, 1 + correlation))
-    var1, var2, delta, anti = (part.astype(dtype) for part in (var1, var2, delta, anti))
-    return State(var1, var2, delta, anti, positions=positions)
+        def distances(one: Array, other: Array) -> tuple[Array, Array]:
+            other = apart(lambda x: placed(x, here), other)
+            return (one - other) ** 2 / 2, (one + other) ** 2 / 2
 
+        def add(i: int | Array, sums: tuple[Array, Array]) -> tuple[Array, Array]:
+            near, far = distances(units1[i], units2[i])
+            return sums[0] + near, sums[1] + far
 
-def same_position(shape: Sequence[int], crossed: bool) -> Array:
-    """Where a position meets itself: (H, W) -> (H, W, H, W), or everywhere where positions are not crossed."""
-    if not crossed:
-        return jnp.ones((), bool)
-    size = int(np.prod(shape))
-    return jnp.eye(size, dtype=bool).reshape(*shape, *shape)
+        delta, anti = distances(units1[0], units2[0])
+        if len(units1) <= MANY_CHANNELS:
+            for i in range(1, len(units1)):
+                delta, anti = add(i, (delta, anti))
+        else:
+            delta, anti = jax.lax.fori_loop(1, len(units1), add, (delta, anti))
+        beside = placed(var2, here)
+        both = (var1 > 0) & (beside > 0)  # a black pixel has no direction
+        return State(var1, beside, jnp.where(both, delta, 1), jnp.where(both, anti, 1), positions=here)
 
-
-def placed(var1: Array, var2: Array, n_axes: int, crossed: bool) -> tuple[Array, Array]:
-    """Variances (..., H, W) on the axes of the positions of the first and of the second image."""
-    if not crossed:
-        return var1, var2
-    ones = (1,) * n_axes
-    return var1.reshape(*var1.shape, *ones), var2.reshape(*var2.shape[:-n_axes], *ones, *var2.shape[-n_axes:])
+    return Slabs(positions, rows, at)
 
 
 def _directions(X: Array) -> tuple[Array, Array]:
-    """The vector of channels at each position over its length (zero where that is), and its mean square."""
+    """The vector of channels at each position over its length (zero where that is), channels first; its mean square."""
     wide = X.astype(jax.dtypes.canonicalize_dtype(np.float64))
     squares = jnp.sum(wide * wide, axis=-1)
-    return safe_ratio(wide, safe_sqrt(squares)[..., None]), squares / X.shape[-1]
+    units = safe_ratio(wide, safe_sqrt(squares)[..., None])
+    return jnp.moveaxis(units, -1, 0).astype(X.dtype), (squares / X.shape[-1]).astype(X.dtype)
 
 
 # ---- windows
-
-
-def own_diagonal(values: Array, n_axes: int) -> Array:
-    """Entries of equal positions, (..., H, W, H, W) -> (..., H, W)."""
-    size = int(np.prod(values.shape[-n_axes:]))
-    shape = values.shape[: -2 * n_axes]
-    return jnp.diagonal(values.reshape(*shape, size, size), axis1=-2, axis2=-1).reshape(*shape, *values.shape[-n_axes:])
 
 
 def output_size(size: int, window: int, stride: int, padding: str) -> int:
@@ -112,19 +94,15 @@ def padded(values: Array, pads: Sequence[tuple[int, int]], padding: str) -> Arra
     return jnp.pad(values, pads, mode="wrap" if padding == "CIRCULAR" else "constant")
 
 
-def window_sum(values: Array, axes: Sequence[int], window: int, stride: int, padding: str) -> Array:
-    """Sum over windows of positions, the same offset along all of the axes at a time; zero outside under SAME."""
-    size = values.shape[axes[0]]
+def window_sum(values: Array, axis: int, window: int, stride: int, padding: str) -> Array:
+    """Sum over windows of positions along an axis; zero outside under SAME."""
+    size = values.shape[axis]
     n_out = output_size(size, window, stride, padding)
     pads = [(0, 0)] * values.ndim
-    for axis in axes:
-        pads[axis] = border(size, window, stride, padding)
+    pads[axis] = border(size, window, stride, padding)
     bordered = padded(values, pads, padding)
 
     def shifted(offset: int) -> Array:
-        places = [slice(None)] * values.ndim
-        for axis in axes:
-            places[axis] = slice(offset, offset + (n_out - 1) * stride + 1, stride)
-        return bordered[tuple(places)]
+        return jax.lax.slice_in_dim(bordered, offset, offset + (n_out - 1) * stride + 1, stride, axis)
 
-    return functools.reduce(jnp.add, map(shifted, range(window)))
+    return sum((shifted(offset) for offset in range(1, window)), shifted(0))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jax import Array
 
+from ntkkit.networks.offsets import Offsets, Sizes
 from ntkkit.networks.state import State
 from ntkkit.networks.value import FrozenValue
+
+if TYPE_CHECKING:
+    from ntkkit.networks.propagation import Slabs
 
 Shape = tuple[int, ...]
 
@@ -18,7 +22,8 @@ class Layer(FrozenValue):
 
     trainable: bool = False  # whether it has parameters that are trained
     spatial: bool = False  # whether it reads images, positions and channels, rather than rows
-    mixes: bool = False  # whether it averages over positions, so that what two positions share matters
+    mixes: bool = False  # whether offsets of positions meet in it, or are others behind it: it has `gather`
+    pools: bool = False  # whether variances behind it depend on covariances of positions
     needs_variance: bool = False  # whether its kernel map depends on variances, not on covariances alone
 
     @abstractmethod
@@ -40,6 +45,20 @@ class Layer(FrozenValue):
     @abstractmethod
     def propagate(self, state: State) -> State:
         """The infinitely wide layer: statistics before -> statistics after."""
+
+    # ---- of layers between images
+
+    def gather(self, slabs: Slabs) -> Slabs | State:
+        """`propagate` for a layer that mixes: it sees all offsets of positions."""
+        raise TypeError(f"{type(self).__name__} does not mix positions.")
+
+    def sizes_after(self, sizes: Sizes) -> Sizes:
+        """The axes of positions behind the layer."""
+        return sizes
+
+    def offsets_before(self, offsets: Offsets, sizes: Sizes) -> Offsets:
+        """The offsets of positions that are read for some offsets behind the layer; `sizes` are those before it."""
+        return offsets
 
     def without_ntk(self, trained: bool) -> Layer | None:
         """The layer in here, if any, that leaves no NTK to trained parameters before it; `trained`: there are some."""
@@ -69,3 +88,24 @@ class Composite(Layer):
     @property
     def needs_variance(self) -> bool:  # type: ignore[override]
         return any(part.needs_variance for part in self.parts)
+
+    @property
+    def pools(self) -> bool:  # type: ignore[override]
+        return any(part.pools for part in self.parts)
+
+
+class Chain(Composite):
+    """A composite whose parts follow one another."""
+
+    def sizes_after(self, sizes: Sizes) -> Sizes:
+        for part in self.parts:
+            sizes = part.sizes_after(sizes)
+        return sizes
+
+    def offsets_before(self, offsets: Offsets, sizes: Sizes) -> Offsets:
+        before = [sizes]
+        for part in self.parts:
+            before.append(part.sizes_after(before[-1]))
+        for part, size in reversed(list(zip(self.parts, before, strict=False))):
+            offsets = part.offsets_before(offsets, size)
+        return offsets

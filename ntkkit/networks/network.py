@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,15 +14,17 @@ import numpy as np
 from jax import Array
 from sklearn.utils import check_random_state
 
-from ntkkit.networks.images import image_diagonal, image_state
-from ntkkit.networks.layer import Composite, Layer, Shape
+from ntkkit.networks.images import aligned_slabs, image_slabs
+from ntkkit.networks.layer import Chain, Layer, Shape
+from ntkkit.networks.offsets import Offsets, two
+from ntkkit.networks.propagation import Slabs, needed, through
 from ntkkit.networks.state import State, diagonal_state, tile_state
 from ntkkit.networks.value import check_count
 
 Limits = tuple[Array, Array]
 
 
-class Network(Composite):
+class Network(Chain):
     """A network: finite at any width by `init` and `apply`, infinite by `limits`. Itself a layer of larger networks."""
 
     input_shape: Shape | None = None
@@ -72,23 +75,45 @@ class Network(Composite):
         X, Y = self._inputs(X), self._inputs(Y)
         if not self.spatial:
             return self._limits(tile_state(X, Y, same=same), depths)
-        crossed, within = self._crossed()
-        return self._limits(image_state(X, Y, same=same, crossed=crossed, within=within), depths)
+        pairs, own = self._offsets(depths)
+        n_axes = X.ndim - 2
+        X, Y = (part if n_axes == 2 else part[:, None] for part in (X, Y))
+        slabs = image_slabs(X, Y, pairs, n_axes=n_axes, same=same)
+        if own.rows:
+            one, other = (aligned_slabs(part, own, n_axes=n_axes, own=True) for part in (X, Y))
+            slabs.within = one, other
+        return self._limits(slabs, depths)
 
     def limits_diag(self, X: Any, *, depths: Sequence[int] | None = None) -> Limits:
         """The diagonals of `limits(X, X)`, each of shape (n,), at the cost of n pairs."""
         X = self._inputs(X)
         if not self.spatial:
             return self._limits(diagonal_state(X), depths)
-        return self._limits(image_diagonal(X, crossed=self._crossed()[0]), depths)
+        pairs, own = self._offsets(depths)
+        n_axes = X.ndim - 2
+        X = X if n_axes == 2 else X[:, None]
+        slabs = aligned_slabs(X, pairs, n_axes=n_axes, own=False)
+        if own.rows:
+            slabs.within = (aligned_slabs(X, own, n_axes=n_axes, own=True),) * 2
+        nngp, ntk = self._limits(slabs, depths)
+        return nngp[..., 0], ntk[..., 0]
 
-    def _crossed(self) -> tuple[bool, bool]:
-        """Whether covariances between positions matter, and whether those within an image do, for variances."""
-        mixing = [i for i, layer in enumerate(self.sequence) if layer.mixes]
-        behind = self.sequence[mixing[0] :] if mixing else ()
-        return bool(mixing), any(layer.needs_variance for layer in behind)
+    def _offsets(self, depths: Sequence[int] | None) -> tuple[Offsets, Offsets]:
+        """The offsets of positions that matter between images, and within one."""
+        assert self.input_shape is not None
+        found = [needed(layers, two(self.input_shape[:-1])) for layers in self._sequences(depths)]
+        pairs, own = (functools.reduce(Offsets.union, part) for part in zip(*found, strict=True))
+        if not pairs.rows:
+            raise ValueError(
+                f"The outputs of {self!r} have positions: end it with Flatten() or a global pool, and Dense()."
+            )
+        return pairs, own
 
-    def _limits(self, state: State, depths: Sequence[int] | None) -> Limits:
+    def _sequences(self, depths: Sequence[int] | None) -> list[tuple[Layer, ...]]:
+        """The layers, at each of some depths."""
+        return [self.sequence]
+
+    def _limits(self, state: State | Slabs, depths: Sequence[int] | None) -> Limits:
         if depths is not None:
             raise ValueError(
                 f"depths= needs a family with a depth, such as FullyConnected; found {type(self).__name__}."
@@ -96,9 +121,14 @@ class Network(Composite):
         return kernels_of(through(self.sequence, state))
 
     def propagate(self, state: State) -> State:
+        after = self.gather(state)
+        assert isinstance(after, State)
+        return after
+
+    def gather(self, slabs: Slabs | State) -> Slabs | State:
         if self.input_scale is not None:
             raise ValueError(f"{self!r} scales its inputs, so it cannot be a layer of another network.")
-        return through(self.sequence, state)
+        return through(self.sequence, slabs)
 
     def _inputs(self, X: Any) -> Array:
         """Inputs as the first layer reads them: floating, scaled, images if it is spatial."""
@@ -199,20 +229,9 @@ class Serial(Network):
         return tuple(self.__dict__["layers"])
 
 
-def through(layers: Sequence[Layer], state: State) -> State:
-    """The state behind some layers."""
-    for layer in layers:
-        after = layer.propagate(state)
-        if after.positions is not None and state.positions is not None and state.positions.within is not None:
-            own1, own2 = state.positions.within
-            within = layer.propagate(own1), layer.propagate(own2)
-            after = after._replace(positions=after.positions._replace(within=within))
-        state = after
-    return state
-
-
-def kernels_of(state: State) -> Limits:
+def kernels_of(state: State | Slabs) -> Limits:
     """(nngp, ntk) of a final state."""
+    assert isinstance(state, State)  # `_offsets` refuses networks whose outputs have positions
     nngp = state.covariance
     return nngp, jnp.zeros_like(nngp) if state.ntk is None else state.ntk
 

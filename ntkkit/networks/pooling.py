@@ -7,84 +7,38 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from ntkkit.networks.convolution import averaged, check_axes, check_padding, check_window
-from ntkkit.networks.images import output_size, own_diagonal, placed, same_position, window_sum
+from ntkkit.networks.convolution import check_axes, check_padding, check_window
+from ntkkit.networks.images import output_size, window_sum
 from ntkkit.networks.layer import Layer, Shape
+from ntkkit.networks.offsets import ITSELF, Offsets, Sizes, left, pooled, two
+from ntkkit.networks.positions import apart, by_column, itself, placed
+from ntkkit.networks.propagation import Parts, Slabs, parts_of
 from ntkkit.networks.state import Positions, State, safe_ratio, safe_sqrt
 
 
-class _Mixing(Layer):
+class _Pool(Layer):
     """A fixed linear map of positions, the same for each channel: k becomes its application to both sides."""
 
     spatial: bool = True
     mixes: bool = True
-
-    @abstractmethod
-    def pool(self, values: Array, axes: Sequence[int]) -> Array:
-        """Apply the map along some axes of positions of one image."""
-
-    @property
-    @abstractmethod
-    def keeps_axes(self) -> bool:
-        """Whether the output has positions."""
+    pools: bool = True
 
     def propagate(self, state: State) -> State:
-        positions = state.positions
-        n_axes = positions.n_axes if positions else 0
-        check_axes(self, (*state.delta.shape[-n_axes:], 1) if n_axes else (1,), n_axes or -1)
-        assert positions is not None
-        assert positions.crossed
-
-        def pool(values: Array) -> Array:
-            second = tuple(range(-n_axes, 0))
-            values = self.pool(values, second)  # the axes in front keep their places from the front
-            first = tuple(range(state.delta.ndim - 2 * n_axes, state.delta.ndim - n_axes))
-            return self.pool(values, first)
-
-        covariance = pool(state.covariance)
-        if positions.own:
-            variances = [self._own_variance(covariance, n_axes)] * 2
-        elif positions.within is not None:
-            variances = [self._own_variance(pool(own.covariance), n_axes) for own in positions.within]
-        else:  # nothing behind reads variances: any that bound the covariances will do
-            ones = jnp.ones(state.delta.shape[-n_axes:], state.delta.dtype)
-            gain = jnp.max(self.pool(ones, range(n_axes)))
-            variances = [self._bound(q, gain, n_axes) for q in (state.var1, state.var2)]
-        var1, var2 = variances
-        if self.keeps_axes and (positions.own or positions.within is not None):
-            var1, var2 = placed(var1, var2, n_axes, True)
-        cosine = safe_ratio(covariance, safe_sqrt(var1) * safe_sqrt(var2))
-        delta, anti = 1 - cosine, None if state.anti is None else 1 + cosine
-        if (itself := self._itself(delta, positions)) is not None:
-            delta = jnp.where(itself, 0, delta)
-        ntk = None if state.ntk is None else pool(state.ntk)
-        after = positions._replace(within=None) if self.keeps_axes else None
-        return State(var1, var2, delta, anti, ntk, after)
-
-    def _itself(self, delta: Array, positions: Positions) -> Array | None:
-        """Where an output of an image meets itself, as far as that is known: its distance is 0, and not rounding."""
-        exact = positions.own or (positions.same and positions.within is not None)
-        if not exact:
-            return None
-        itself = same_position(delta.shape[-positions.n_axes :] if self.keeps_axes else (), True)
-        if positions.own:
-            return itself
-        pairs = jnp.eye(delta.shape[0], dtype=bool)
-        return pairs.reshape(*pairs.shape, *[1] * itself.ndim) & itself
-
-    def _own_variance(self, covariance: Array, n_axes: int) -> Array:
-        return own_diagonal(covariance, n_axes) if self.keeps_axes else covariance
-
-    def _bound(self, variance: Array, gain: Array, n_axes: int) -> Array:
-        """A bound of the variances behind the pool; `gain` is the largest that it makes of ones."""
-        largest = jnp.max(variance, axis=tuple(range(-2 * n_axes, 0)), keepdims=True) * gain**2
-        return largest if self.keeps_axes else largest.reshape(largest.shape[: -2 * n_axes])
+        check_axes(self, (1,), state.positions.n_axes if state.positions else -1)
+        raise TypeError(f"{self!r} needs all offsets of positions.")
 
 
-class _Window(_Mixing):
+def _beside(own: Array, positions: Positions) -> Array:
+    """Numbers of the other side's images, (m, ..., 1), as its positions have them."""
+    return own if positions.aligned else jnp.moveaxis(own, 0, -1)[None, ..., 0, :]
+
+
+class _Window(_Pool):
     """A pool over windows."""
 
     window_shape: tuple[int, ...]
@@ -110,14 +64,11 @@ class _Window(_Mixing):
     def weigh(self, sums: Array, counts: Array) -> Array:
         """What the sums over windows become; counts are of positions inside the image."""
 
-    def pool(self, values: Array, axes: Sequence[int]) -> Array:
-        for axis, window, step in zip(axes, self.window_shape, self.steps, strict=True):
-            sums = window_sum(values, [axis], window, step, self.padding)
-            counts = window_sum(jnp.ones(values.shape[axis], values.dtype), [0], window, step, self.padding)
-            shape = [1] * sums.ndim
-            shape[axis] = -1
-            values = self.weigh(sums, counts.reshape(shape))
-        return values
+    def pool(self, values: Array, axis: int, window: int, step: int) -> Array:
+        """The pool along one axis."""
+        sums = window_sum(values, axis, window, step, self.padding)
+        counts = window_sum(jnp.ones(values.shape[axis], values.dtype), 0, window, step, self.padding)
+        return self.weigh(sums, jnp.expand_dims(counts, [i for i in range(sums.ndim) if i != axis]))
 
     def initialize(self, key: Array, input_shape: Shape, *, width: int, n_outputs: int) -> tuple[Any, Shape]:
         *sizes, channels = check_axes(self, input_shape, len(self.window_shape))
@@ -125,7 +76,78 @@ class _Window(_Mixing):
         return (), (*(output_size(*window, self.padding) for window in windows), channels)
 
     def apply(self, params: Any, inputs: Array) -> Array:
-        return self.pool(inputs, range(1, inputs.ndim - 1))
+        for axis, (window, step) in enumerate(zip(self.window_shape, self.steps, strict=True)):
+            inputs = self.pool(inputs, axis + 1, window, step)
+        return inputs
+
+    def sizes_after(self, sizes: Sizes) -> Sizes:
+        windows = zip(sizes, two(self.window_shape), two(self.steps), strict=True)
+        height, width = (output_size(*window, self.padding) for window in windows)
+        return height, width
+
+    def offsets_before(self, offsets: Offsets, sizes: Sizes) -> Offsets:
+        if self.padding == "CIRCULAR":  # windows go on at the other end
+            return Offsets.all(sizes)
+        return offsets.spread(sizes, two(self.steps), two(self.window_shape))
+
+    def gather(self, slabs: Slabs) -> Slabs:
+        positions = slabs.positions
+        check_axes(self, (*positions.sizes[2 - positions.n_axes :], 1), len(self.window_shape))
+        after = self.sizes_after(positions.sizes)
+        (height, width), (down, across) = two(self.window_shape), two(self.steps)
+
+        def left_of(slabs: Slabs) -> tuple[tuple[int, ...], tuple[int, ...]]:
+            rows = left(slabs.rows, positions.sizes[0], after[0], down, height)
+            return rows, left(slabs.positions.columns, positions.sizes[1], after[1], across, width)
+
+        rows, columns = left_of(slabs)
+
+        def along_columns(values: Array) -> Array:
+            each = by_column(values, positions)
+            each = pooled(each, 2, positions.columns, lambda x, axis: self.pool(x, axis, width, across), columns)
+            return each.reshape(*each.shape[:3], -1)
+
+        def along_rows(values: Array) -> Array:
+            values = jnp.moveaxis(values, 0, 2)
+            values = pooled(values, 1, slabs.rows, lambda x, axis: self.pool(x, axis, height, down), rows)
+            return jnp.moveaxis(values, 2, 0)
+
+        def part(state: State) -> Parts:
+            covariance, ntk = jax.tree.map(along_columns, (state.covariance, state.ntk))
+            anti = None if state.anti is None else jnp.zeros(())
+            return parts_of(state)._replace(delta=covariance, anti=anti, ntk=ntk)
+
+        parts = slabs.map(part)
+        covariances, ntks = jax.tree.map(along_rows, (parts.delta, parts.ntk))
+        own = left_of(slabs.within[0]) if slabs.within else ((), ())
+        within = None
+        if slabs.within and all(0 in part for part in own):
+            within = self.gather(slabs.within[0]), self.gather(slabs.within[1])
+        after_positions = positions._replace(sizes=after, columns=columns)
+        if positions.own:
+            itself_only = by_column(covariances[rows.index(0)], after_positions)
+            var1 = var2 = itself_only[..., columns.index(0), :]
+        elif within is not None:
+            var1, var2 = within[0].at(0).var1, _beside(within[1].at(0).var1, positions)
+        else:  # nothing behind reads variances: any that bound the covariances will do
+            gain = self.pool(self.pool(jnp.ones(positions.sizes, covariances.dtype), 0, height, down), 1, width, across)
+            var1, var2 = (
+                jnp.max(q, axis=(1, 2), keepdims=True) * jnp.max(gain) ** 2 * jnp.ones_like(gain)[..., None]
+                for q in (parts.var1[0], parts.var2[0])
+            )
+
+        def at(row: int | Array) -> State:
+            here = after_positions._replace(row=row, var2=var2)
+            index = found.index(row)
+            beside = apart(lambda x: placed(x, here), var2)
+            cosine = safe_ratio(covariances[index], safe_sqrt(var1) * safe_sqrt(beside))
+            anti = None if parts.anti is None else 1 + cosine
+            state = State(var1, beside, 1 - cosine, anti, None if ntks is None else ntks[index], here)
+            exact = itself(state) if positions.own or within is not None else None
+            return state if exact is None else state._replace(delta=jnp.where(exact, 0, state.delta))
+
+        found = Slabs(after_positions, rows, at, within)
+        return found
 
 
 class AvgPool(_Window):
@@ -154,35 +176,132 @@ class SumPool(_Window):
         return sums
 
 
-class _Global(_Mixing):
-    """A pool over all positions."""
-
-    keeps_axes = False
+class _Global(_Pool):
+    """The end of positions: k <- sum over offsets d of weights[d] mean_p k[p, p + d], around the edges."""
 
     def __init__(self) -> None:
         pass
+
+    @abstractmethod
+    def weights(self, sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:
+        """Of offsets of rows and of columns, whose product counts."""
 
     def initialize(self, key: Array, input_shape: Shape, *, width: int, n_outputs: int) -> tuple[Any, Shape]:
         if len(input_shape) < 2:
             check_axes(self, input_shape, 2)
         return (), input_shape[-1:]
 
-    def apply(self, params: Any, inputs: Array) -> Array:
-        return self.pool(inputs, tuple(range(1, inputs.ndim - 1)))
+    def offsets_before(self, offsets: Offsets, sizes: Sizes) -> Offsets:
+        everything = Offsets.all(sizes)
+        weights = self.weights(sizes)
+        rows, columns = (
+            frozenset(d for d in part if along[d % len(along)]) for part, along in zip(everything, weights, strict=True)
+        )
+        return Offsets(rows, columns)
+
+    def gather(self, slabs: Slabs) -> State:
+        positions = slabs.positions
+        needed = self.offsets_before(Offsets(), positions.sizes).around(positions.sizes)
+        within = slabs.within
+        if within and (within[0].rows, within[0].positions.columns) != needed:
+            within = None  # they were for pools before this one; nothing behind reads variances
+        down, across = self.weights(positions.sizes)
+        down, across = down[list(slabs.rows)], across[list(positions.columns)]
+
+        def mean(values: Array) -> Array:
+            """(n, H, W, columns m) -> (n, m), in sums of few terms: long ones lose digits."""
+            means = by_column(values.mean(axis=1).mean(axis=1), positions)
+            return jnp.sum(means * across.astype(values.dtype)[:, None], axis=1)
+
+        def part(state: State) -> Parts:
+            covariance = apart(lambda x: x, state.covariance)
+            ntk = None if state.ntk is None else mean(apart(lambda x: x, state.ntk))
+            anti = None if state.anti is None else jnp.zeros(())
+            return parts_of(state)._replace(delta=mean(covariance), anti=anti, ntk=ntk)
+
+        parts = slabs.map(part)
+
+        def total(values: Array) -> Array:
+            return jnp.sum(values * down.astype(values.dtype)[:, None, None], axis=0)
+
+        covariance, ntk = jax.tree.map(total, (parts.delta, parts.ntk))
+        if positions.own:
+            return State(covariance, covariance, jnp.zeros_like(covariance), None, ntk)
+        if within is not None:
+            own1, own2 = (self.gather(own).var1 for own in within)
+            var1, var2 = own1, own2 if positions.aligned else own2.T
+        else:
+            gain = float(down.sum() * across.sum())
+            var1, var2 = (jnp.max(q, axis=(1, 2)) * gain for q in (parts.var1[0], parts.var2[0]))
+        cosine = safe_ratio(covariance, safe_sqrt(var1) * safe_sqrt(var2))
+        delta = 1 - cosine
+        if within is not None and positions.same:
+            exact = True if positions.aligned else jnp.eye(len(delta), dtype=bool)
+            delta = jnp.where(exact, 0, delta)
+        return State(var1, var2, delta, None if parts.anti is None else 1 + cosine, ntk)
 
 
 class GlobalAvgPool(_Global):
     """Average over all positions ("GAP"): k <- mean of k[p, p'] over both."""
 
-    def pool(self, values: Array, axes: Sequence[int]) -> Array:
-        return jnp.mean(values, axis=tuple(axes))
+    def weights(self, sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:
+        return np.full(sizes[0], 1 / sizes[0]), np.full(sizes[1], 1 / sizes[1])
+
+    def apply(self, params: Any, inputs: Array) -> Array:
+        return jnp.mean(inputs, axis=tuple(range(1, inputs.ndim - 1)))
 
 
 class GlobalSumPool(_Global):
     """Sum over all positions."""
 
-    def pool(self, values: Array, axes: Sequence[int]) -> Array:
-        return jnp.sum(values, axis=tuple(axes))
+    def weights(self, sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:
+        return np.full(sizes[0], float(sizes[0])), np.full(sizes[1], float(sizes[1]))
+
+    def apply(self, params: Any, inputs: Array) -> Array:
+        return jnp.sum(inputs, axis=tuple(range(1, inputs.ndim - 1)))
+
+
+class LocalAvgPool(_Global):
+    """Average over a window around each position, around the edges, and all positions side by side ("LAP").
+
+    k <- mean over P of the mean of k[p, p'] over p and p' in the window of P: between `Flatten` (a window of one
+    position) and `GlobalAvgPool` (of all). Only offsets of positions that share a window are evaluated.
+
+    Parameters
+    ----------
+    window_shape : tuple of int, default=(5, 5)
+        No larger than the image. Static.
+
+    References
+    ----------
+    Li, Wang, Yu, Du, Hu, Salakhutdinov, Arora (2019), Enhanced convolutional neural tangent kernels.
+    """
+
+    window_shape: tuple[int, ...]
+
+    def __init__(self, window_shape: Sequence[int] = (5, 5)) -> None:
+        self.__dict__.update(window_shape=check_window(window_shape, "window_shape"))
+
+    def weights(self, sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:
+        windows = two(self.window_shape)
+        if any(window > size for window, size in zip(windows, sizes, strict=True)):
+            raise ValueError(f"window_shape must be at most as large as images, found {windows} for {sizes} positions.")
+        return _shared(sizes[0], windows[0]), _shared(sizes[1], windows[1])
+
+    def initialize(self, key: Array, input_shape: Shape, *, width: int, n_outputs: int) -> tuple[Any, Shape]:
+        self.weights(two(check_axes(self, input_shape, len(self.window_shape))[:-1]))
+        return (), (math.prod(input_shape),)
+
+    def apply(self, params: Any, inputs: Array) -> Array:
+        for axis, window in enumerate(self.window_shape):
+            inputs = window_sum(inputs, axis + 1, window, 1, "CIRCULAR") / window
+        return inputs.reshape(len(inputs), -1)
+
+
+def _shared(size: int, window: int) -> np.ndarray:
+    """The share of pairs of positions in a window that have an offset, around the edge."""
+    inside = np.arange(window)
+    return np.bincount(((inside[:, None] - inside) % size).ravel(), minlength=size) / window**2
 
 
 class Flatten(Layer):
@@ -197,6 +316,7 @@ class Flatten(Layer):
     """
 
     spatial: bool = True
+    mixes: bool = True
 
     def __init__(self) -> None:
         pass
@@ -208,30 +328,35 @@ class Flatten(Layer):
         return inputs.reshape(len(inputs), -1)
 
     def propagate(self, state: State) -> State:
-        if state.positions is None:
-            return state
-        n_axes, state = state.positions.n_axes, uncrossed(state)
-        axes = tuple(range(state.delta.ndim - n_axes, state.delta.ndim))
-        flat = averaged(state, lambda values, _: jnp.mean(values, axis=axes, keepdims=True), 1, 0, trainable=False)
-
-        def squeezed(part: Array | None) -> Any:
-            return None if part is None else jnp.squeeze(part, axes)
-
-        var1, var2, delta, anti, ntk = map(squeezed, flat[:5])
-        return State(var1, var2, delta, anti, ntk)
-
-
-def uncrossed(state: State) -> State:
-    """Each position with itself only."""
-    positions = state.positions
-    if positions is None or not positions.crossed:
         return state
-    n_axes = positions.n_axes
 
-    def own(values: Array | None) -> Any:
-        return None if values is None else own_diagonal(values, n_axes)
+    def offsets_before(self, offsets: Offsets, sizes: Sizes) -> Offsets:
+        return ITSELF
 
-    var1 = state.var1.reshape(state.var1.shape[:-n_axes])
-    var2 = state.var2.reshape(*state.var2.shape[: -2 * n_axes], *state.var2.shape[-n_axes:])
-    after = positions._replace(crossed=False, within=None)
-    return State(var1, var2, own(state.delta), own(state.anti), own(state.ntk), after)
+    def gather(self, slabs: Slabs) -> State:
+        """The squared distance is averaged, as `Conv` does it."""
+        state, column = slabs.at(0), slabs.positions.columns.index(0)
+        assert state.positions is not None
+        positions = state.positions
+
+        def own(values: Array) -> Array:
+            return by_column(values, positions)[..., column, :]
+
+        def mean(values: Array) -> Array:
+            return values.mean(axis=1).mean(axis=1)
+
+        q1, q2 = state.var1, positions.var2
+        var1, var2 = mean(q1), mean(q2)
+        root1, root2 = safe_sqrt(var1), safe_sqrt(var2)
+        a = safe_ratio(root2, root1)
+        a = jax.lax.stop_gradient(jnp.sqrt(jnp.where(a > 0, a, 1)))  # the result does not depend on it
+
+        def distance(delta: Array) -> Array:
+            root_a, one, other = a[:, None, None], safe_sqrt(q1), safe_sqrt(q2)
+            far = mean(apart(lambda delta: (root_a * one - other / root_a) ** 2 / 2 + one * other * own(delta), delta))
+            near = (a * root1 - root2 / a) ** 2 / 2
+            return jnp.maximum(safe_ratio(far - near, root1 * root2), 0)
+
+        anti = None if state.anti is None else distance(state.anti)
+        ntk = None if state.ntk is None else mean(apart(own, state.ntk))
+        return State(var1, var2, distance(state.delta), anti, ntk)

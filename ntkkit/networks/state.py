@@ -7,7 +7,7 @@ layer maps it by sums of non-negative terms.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,26 +16,37 @@ from jax import Array
 
 
 class Positions(NamedTuple):
-    """The axes of positions of a state of images, which are its last ones.
+    """What the entries of a state of images are: position (h, w) of one beside (h + row, w + column) of the other.
+
+    Beyond the edges rows and columns go on at the other end, so that all pairs of positions are H W offsets of H W
+    entries each. A state has one offset of rows; along its last axis are the offsets of columns, and for each of them
+    the images of the other side: (n, H, W, columns m). Images with one axis of positions have one row.
 
     Attributes
     ----------
+    sizes : (H, W)
     n_axes : int
-        1 or 2, of each image.
-    crossed : bool
-        Whether every position of one image meets every one of the other, (..., H, W, H', W'), or itself, (..., H, W).
-    within : tuple of State, or None
-        Of each image with itself, where averages over positions need the covariances that they average: (n, 1, ...) and
-        (1, m, ...), broadcasting against the pairs.
+        Axes of positions that the images have, 1 or 2.
+    row : int or Array
+        In 0, ..., H - 1.
+    columns : tuple of int
+        In 0, ..., W - 1.
+    var2 : Array of shape (1, H, W, m), or (n, H, W, 1) where aligned
+        Variances of the other side's images at positions of their own; `State.var2` has them beside the first's.
+    aligned : bool
+        Whether image i meets image i only, (n, H, W, columns).
     own : bool
-        Whether it is a state of images with themselves.
+        Whether it describes one draw of what is random in an image's outputs: its covariances with itself.
     same : bool
-        Whether the images of both sides of the tile are the same, so that pair (i, i) is an image with itself.
+        Whether the images of both sides are the same, so that pair (i, i) at equal positions has distance 0.
     """
 
+    sizes: tuple[int, int]
     n_axes: int
-    crossed: bool
-    within: tuple[Any, Any] | None = None
+    row: int | Array
+    columns: tuple[int, ...]
+    var2: Array
+    aligned: bool = False
     own: bool = False
     same: bool = False
 
