@@ -213,6 +213,9 @@ class ZCAWhitener(_ImageTransformer):
     fit takes some n d min(n, d) operations, transform 4 n d min(n_train, d), in float64 whatever X is: outside the
     span of the training images W is a multiple of the identity, and no (d, d) matrix is made if they are fewer than d.
 
+    A flipped image becomes the flip of what the image becomes only if fit is given the training images and their flips,
+    ``np.concatenate([images, images[:, :, ::-1]])``: this matters before `Augmented`, above all if images are few.
+
     References
     ----------
     .. [1] Shankar, Fang, Guo, Fridovich-Keil, Schmidt, Ragan-Kelley, Recht (2020), Neural kernels without tangents.

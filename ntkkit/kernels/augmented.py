@@ -38,6 +38,9 @@ class Augmented(Composite):
     A tile takes |G|^2 = 4 times the evaluations of the kernel inside, where augmenting the data takes 4 times the
     memory too, and 8 times the operations to solve.
 
+    What comes before the kernel must keep flips what they are: `ImageStandardizer` does, `ZCAWhitener` only where it is
+    fitted to the images and their flips together.
+
     References
     ----------
     Haasdonk, Burkhardt (2007), Invariant kernel functions for pattern analysis and machine learning; Li, Wang, Yu, Du,

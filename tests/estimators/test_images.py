@@ -93,6 +93,13 @@ def test_hardly_regularized_the_covariance_is_the_identity_and_pca_turned_back(i
     np.testing.assert_allclose(Z, pca.transform(rows) @ pca.components_ * np.sqrt(40 / 39), atol=1e-5)
 
 
+def test_fitted_to_flips_too_it_commutes_with_them(images):
+    for X, commutes in ((images, False), (np.concatenate([images, images[:, :, ::-1]]), True)):
+        whitener = ZCAWhitener().fit(X)
+        gap = whitener.transform(images[:, :, ::-1])[:, :, ::-1] - whitener.transform(images)
+        assert (np.abs(gap).max() < 1e-9) == commutes
+
+
 @pytest.mark.parametrize("n", [40, 9])
 def test_whitening_does_not_depend_on_the_scale(n, images):
     X = images[:n]
