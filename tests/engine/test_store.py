@@ -3,10 +3,10 @@
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ import zarr
 
 from ntkkit import NNGP, NTK, Engine, FullyConnected, Kernel, NeuralKernelRegressor
 from ntkkit.engine import result
-from ntkkit.engine.fingerprint import describe_matrix
+from ntkkit.engine.fingerprint import describe, describe_matrix
 from ntkkit.engine.plan import Plan
 from ntkkit.engine.store import Store, multiply
 from ntkkit.engine.work import Tiles
@@ -164,8 +164,7 @@ def test_a_kernel_that_nobody_recognises_is_refused(X, tmp_path):
     with pytest.raises(ValueError, match=r"kernel.network.activation is <function .*under their names"):
         Engine(store=tmp_path / "K").gram(kernel, X)
     assert not (tmp_path / "K").exists()
-    named = NNGP(FullyConnected(depth=1, activation=jnp.tanh))
-    Engine(store=tmp_path / "K").gram(named, X[:5])
+    describe(NNGP(FullyConnected(depth=1, activation=jnp.tanh)))
 
 
 class Scripted(Kernel):
@@ -303,8 +302,16 @@ def rows(n):
     return np.random.default_rng(0).standard_normal((n, 4)).astype(np.float32)
 
 
-def started(path, seconds_a_block=0.05):
-    process = multiprocessing.get_context("spawn").Process(target=fill, args=(path, 500, seconds_a_block))
+@pytest.fixture(scope="module")
+def processes():
+    """Processes that begin where one has imported everything, and jax has not started yet."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ntkkit", "pytest", "zarr"])
+    return context
+
+
+def started(processes, path, seconds_a_block):
+    process = processes.Process(target=fill, args=(path, 500, seconds_a_block))
     process.start()
     return process
 
@@ -319,14 +326,14 @@ def wait_until_it_writes(path, process):
 
 
 @pytest.mark.slow
-def test_kill_and_go_on(tmp_path, evaluated):
+def test_kill_and_go_on(tmp_path, evaluated, processes):
     """Killed at 20 random moments, each in a run that goes on from the last; then the same bits as in one run."""
     rng, path = random.Random(0), tmp_path / "K"
     X = rows(500)
     expected = Engine().gram(LINEAR, X)
     kills = 0
     while kills < 20:
-        process = started(path, 0.01)
+        process = started(processes, path, 0.01)
         wait_until_it_writes(path, process)
         process.join(rng.uniform(0.0, 0.3))
         if process.is_alive():
@@ -344,8 +351,9 @@ def test_kill_and_go_on(tmp_path, evaluated):
     assert not list(path.rglob("*.partial"))
 
 
-def test_a_second_process_is_told_who_is_writing(tmp_path, evaluated):
-    path, process = tmp_path / "K", started(tmp_path / "K", 0.3)
+def test_a_second_process_is_told_who_is_writing(tmp_path, evaluated, processes):
+    path = tmp_path / "K"
+    process = started(processes, path, 0.3)
     X = rows(500)
     try:
         wait_until_it_writes(path, process)
@@ -357,22 +365,25 @@ def test_a_second_process_is_told_who_is_writing(tmp_path, evaluated):
     Engine(store=path).gram(LINEAR, X)  # the lock died with its process
 
 
-def test_a_full_disk_is_an_error_and_the_next_call_goes_on(X, tmp_path, evaluated):
-    """As an operating system reports it: by a limit of the size of files, in a process of its own."""
-    script = """
-import resource, signal, sys
-import numpy as np
-from ntkkit import NTK, Engine, FullyConnected
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-X = np.random.default_rng(0).standard_normal((300, 4)).astype(np.float32)
-Engine(store=sys.argv[1]).gram(NTK(FullyConnected(depth=0)), X)
-"""
-    path = tmp_path / "K"
-    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert f"store='{path}' cannot be written" in done.stderr
-    assert "goes on from them" in done.stderr
+def fill_a_small_disk(path, said):
+    """What an operating system reports of a full disk, by a limit of the size of files."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+    try:
+        Engine(store=path).gram(LINEAR, rows(300))
+    except OSError as error:
+        said.put(str(error))
+
+
+def test_a_full_disk_is_an_error_and_the_next_call_goes_on(tmp_path, evaluated, processes):
+    path, said = tmp_path / "K", processes.SimpleQueue()
+    process = processes.Process(target=fill_a_small_disk, args=(path, said))
+    process.start()
+    process.join()
+    assert not said.empty()
+    message = said.get()
+    assert f"store='{path}' cannot be written" in message
+    assert "goes on from them" in message
     assert not list(path.rglob("*.partial"))
     X = rows(300)
     np.testing.assert_array_equal(Engine(store=path).gram(LINEAR, X)[...], Engine().gram(LINEAR, X))
