@@ -108,10 +108,10 @@ def test_pickle_and_clone(Estimator, kernel, classification):
 
 def test_grid_search_over_a_network_in_two_processes(regression):
     X, y = regression
-    kernel = NTK(FullyConnected())
-    grid = {"kernel__network__depth": [1, 4], "kernel__network__weight_var": [1.0, 3.0], "alpha": [1e-2, 1.0]}
+    kernel = NTK(FullyConnected(depth=2))
+    grid = {"kernel__network__depth": [0, 1], "kernel__network__weight_var": [1.0, 3.0], "alpha": [1e-2, 1.0]}
     search = GridSearchCV(NeuralKernelRegressor(kernel), grid, cv=3, n_jobs=2).fit(X, y)
-    assert kernel == NTK(FullyConnected())
+    assert kernel == NTK(FullyConnected(depth=2))
     assert search.best_estimator_.kernel_.network.depth == search.best_params_["kernel__network__depth"]
     by_hand = [
         cross_val_score(
@@ -130,7 +130,7 @@ def test_grid_search_over_a_network_in_two_processes(regression):
 
 def test_grid_search_through_a_pipeline_and_over_kernels(classification):
     X, y = classification
-    pipeline = make_pipeline(StandardScaler(), NeuralKernelClassifier(NTK(FullyConnected())))
+    pipeline = make_pipeline(StandardScaler(), NeuralKernelClassifier(NTK(FullyConnected(depth=1))))
     grid = [
         {"neuralkernelclassifier__kernel__network__activation": ["relu", "erf"]},
         {"neuralkernelclassifier__kernel": [RBF(0.3), RBF(3.0)]},
