@@ -3,14 +3,17 @@
 Prints the relative error of the empirical NTK at a few widths, averaged over seeds, and the fitted exponent.
 """
 
+import functools
+
 import jax
 import numpy as np
 
 from ntkkit import FullyConnected
 
 
-def empirical_ntk(net, X, width, seed):
-    params = net.init(seed, X.shape[1], width=width)
+@functools.partial(jax.jit, static_argnames=("net", "width"))
+def empirical_ntk(net, X, width, key):
+    params = net.init(key, X.shape[1], width=width)
     jacobian = jax.jacobian(lambda p: net.apply(p, X)[:, 0])(params)
     rows = [leaf.reshape(len(X), -1) for leaf in jax.tree.leaves(jacobian)]
     return sum(row @ row.T for row in rows)
@@ -22,7 +25,7 @@ def main(widths=(32, 128, 512), n_seeds=10):
     limit = net.limits(X, X, same=True)[1]
     errors = []
     for width in widths:
-        kernels = [empirical_ntk(net, X, width, seed) for seed in range(n_seeds)]
+        kernels = [empirical_ntk(net, X, width, key) for key in jax.random.split(jax.random.key(0), n_seeds)]
         errors.append(np.mean([np.linalg.norm(K - limit) for K in kernels]) / np.linalg.norm(limit))
         print(f"width {width:4d}: the empirical NTK is {errors[-1]:.1%} from its limit")
     exponent = np.polyfit(np.log(widths), np.log(errors), 1)[0]

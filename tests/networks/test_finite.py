@@ -1,5 +1,7 @@
 """Finite networks, and how fast their kernels approach the limits."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,12 +11,13 @@ from ntkkit import FullyConnected
 from ntkkit.networks import Dense, Relu, Serial
 
 
-def empirical_kernels(network, X, width, seed):
+@partial(jax.jit, static_argnames=("network", "width"))
+def empirical_kernels(network, X, width, key):
     """Empirical (nngp, ntk): averages over many outputs, and a contraction of the Jacobian of one output."""
-    params = network.init(seed, X.shape[1], width=width)
+    params = network.init(key, X.shape[1], width=width, n_outputs=4 * width)
     jacobian = jax.jacobian(lambda p: network.apply(p, X)[:, 0])(params)
     ntk = sum(leaf.reshape(len(X), -1) @ leaf.reshape(len(X), -1).T for leaf in jax.tree.leaves(jacobian))
-    outputs = network.apply(network.init(seed, X.shape[1], width=width, n_outputs=4 * width), X)
+    outputs = network.apply(params, X)
     return outputs @ outputs.T / outputs.shape[1], ntk
 
 
@@ -23,11 +26,10 @@ def empirical_kernels(network, X, width, seed):
 def test_empirical_kernels_approach_the_limits_like_one_over_root_width(params):
     X = jnp.asarray(np.random.default_rng(1).standard_normal((3, 6)), jnp.float32)
     network = FullyConnected(depth=2, **params)
-    limits = network.limits(X, X)
-    widths = np.array([32, 128, 512])
-    errors = []
+    limits = jax.jit(network.limits)(X, X)
+    widths, errors = (32, 128, 512), []
     for width in widths:
-        kernels = [empirical_kernels(network, X, width, seed) for seed in range(24)]
+        kernels = [empirical_kernels(network, X, width, key) for key in jax.random.split(jax.random.key(0), 24)]
         errors.append([np.sqrt(np.mean([(k[i] - limits[i]) ** 2 for k in kernels])) for i in (0, 1)])
     for i, name in enumerate(("nngp", "ntk")):
         slope = np.polyfit(np.log(widths), np.log([error[i] for error in errors]), 1)[0]
