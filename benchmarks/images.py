@@ -115,9 +115,9 @@ def forest(pictures):
     }
 
 
-def cnn(pictures, *, depth=3, width=64, n_epochs=60):
+def cnn(pictures, *, depth=3, width=64, n_epochs=120):
     found = {}
-    for pooling, rate in itertools.product(["gap", "flatten"], [0.01, 0.03]):
+    for pooling, rate in itertools.product(["gap", "flatten"], [0.02, 0.06]):
         network = Convolutional(depth=depth, pooling=pooling, input_shape=SHAPE)
         model = TrainedNetwork(network, width=width, learning_rate=rate, n_epochs=n_epochs, n_starts=1, random_state=0)
         found[f"pooling={pooling}, learning_rate={rate}"] = OnRows(model, pictures.X, n_starts=3)

@@ -13,10 +13,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ntkkit.networks.network import Network
 
-BATCH = 32
+BATCH = 16
 HELD_OUT = 0.2
 # Epochs without a lower loss on the held-out pictures after which training stops.
-PATIENCE = 15
+PATIENCE = 30
 
 
 class TrainedNetwork(ClassifierMixin, BaseEstimator):
@@ -33,7 +33,7 @@ class TrainedNetwork(ClassifierMixin, BaseEstimator):
         Channels of each hidden layer.
     learning_rate : float, default=0.03
         Of Adam. In the NTK parametrisation the entries of the weights are of order 1, so it is larger than usual.
-    n_epochs, n_starts : int, default=60 and 2
+    n_epochs, n_starts : int, default=120 and 2
         Passes over the rows at most, and from how many initial values.
     random_state : int, RandomState instance or None, default=None
         Of the held-out rows, the initial values and the batches.
@@ -45,7 +45,7 @@ class TrainedNetwork(ClassifierMixin, BaseEstimator):
         *,
         width: int = 64,
         learning_rate: float = 0.03,
-        n_epochs: int = 60,
+        n_epochs: int = 120,
         n_starts: int = 2,
         random_state: Any = None,
     ) -> None:

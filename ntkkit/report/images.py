@@ -22,7 +22,7 @@ from ntkkit.report.problem import Grids, Problem
 N_PICTURES = 120
 # Pixels of a side that are averaged: the time grows with the inverse fourth power.
 BLOCK = 2
-IMAGE_GRIDS = Grids(conv_depths=(1, 2, 3), learning_rates=(0.02, 0.06), width=32, n_epochs=60)
+IMAGE_GRIDS = Grids(conv_depths=(1, 2, 3), learning_rates=(0.02, 0.06), width=32, n_epochs=120)
 
 
 def images_problem() -> Problem:
