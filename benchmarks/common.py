@@ -26,6 +26,41 @@ def ratio(slow, fast):
     return {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
 
 
+def seconds(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def multiply_add_ns(dtype, degree=64):
+    """Nanoseconds of one multiply-add an element, by a polynomial on an array that stays in cache."""
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):
+        x = jnp.full((256, 256), 0.5, dtype)
+
+        @jax.jit
+        def polynomial(x):
+            value = x
+            for _ in range(degree):
+                value = value * x + 1
+            return value
+
+        polynomial(x).block_until_ready()
+        times = [seconds(lambda: polynomial(x).block_until_ready()) for _ in range(50)]
+    return min(times) / x.size / degree * 1e9
+
+
+def copy_ns(side=4096):
+    """Nanoseconds of copying one byte between arrays that exist, on one core."""
+    import numpy as np
+
+    source = np.ones((side, side), np.float32)
+    target = source.copy()
+    return min(seconds(lambda: np.copyto(target, source)) for _ in range(10)) / source.nbytes * 1e9
+
+
 def machine():
     """What a reader needs to know of where this ran."""
     import jax

@@ -25,8 +25,8 @@ import time
 
 import jax
 import numpy as np
-from common import paired, ratio, report
-from fully_connected import bare_tiles, multiply_add_ns, seconds
+from common import copy_ns, multiply_add_ns, paired, ratio, report, seconds
+from fully_connected import bare_tiles
 
 from ntkkit import NTK, Engine, FullyConnected
 from ntkkit.engine.compile import Job
@@ -167,9 +167,7 @@ def rates(n):
     cells, cores = n * (n + 1) / 2, os.cpu_count()
     nanoseconds = time_taken / cells * 1e9 * cores
     multiply_add = multiply_add_ns(np.float32)
-    source = np.ones((4096, 4096), np.float32)
-    target = source.copy()
-    copy = min(seconds(lambda: np.copyto(target, source)) for _ in range(10)) / source.nbytes * 1e9
+    copy = copy_ns()
     fresh = seconds(lambda: np.empty((n, n), np.float32).fill(0.0)) / (n * n * 4) * 1e9
     operations = cost["flops"] / side**2
     return {

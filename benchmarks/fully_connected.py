@@ -9,12 +9,11 @@ same run (whole matrix, as it has no triangle), its blocks copied into one numpy
 """
 
 import argparse
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import paired, ratio, report
+from common import multiply_add_ns, paired, ratio, report, seconds
 
 from ntkkit import NTK, Engine, FullyConnected
 from ntkkit.engine.compile import Job
@@ -63,29 +62,6 @@ def bare_tiles(kernel, X):
             job(device, rows[place.top], rows[place.left], same=place.top == place.left)
 
     return run
-
-
-def multiply_add_ns(dtype, degree=64):
-    """Nanoseconds of one multiply-add an element, by a polynomial on an array that stays in cache."""
-    with jax.enable_x64(True):
-        x = jnp.full((256, 256), 0.5, dtype)
-
-        @jax.jit
-        def polynomial(x):
-            value = x
-            for _ in range(degree):
-                value = value * x + 1
-            return value
-
-        polynomial(x).block_until_ready()
-        times = [seconds(lambda: polynomial(x).block_until_ready()) for _ in range(50)]
-    return min(times) / x.size / degree * 1e9
-
-
-def seconds(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def hostile_error(gram, kernel):
