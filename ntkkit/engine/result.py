@@ -50,14 +50,16 @@ class Means:
 
     def plan(self, work: Work, *, operand: bool = False, longest: int | None = None) -> Plan:
         """How the work is cut into tiles; `operand` says that each tile reads one of its size."""
-        kind = LONGEST_SIDE.get(self.devices[0].platform, LONGEST_SIDE_ELSEWHERE)
+        platform = self.devices[0].platform
+        bounds = [LONGEST_SIDE.get(platform, LONGEST_SIDE_ELSEWHERE), longest]
+        bounds.append(work.kernel.tile_side if platform == "cpu" else None)
         return make_plan(
             work.shape,
             symmetric=work.Y is None,
             budget=self.budget,
             needed_bytes=lambda tile: work.bytes_in_flight(tile, self.devices, operand=operand),
             dtype=work.job.dtype,
-            longest=kind if longest is None else min(kind, longest),
+            longest=min(bound for bound in bounds if bound is not None),
             comfortable=work.in_flight(COMFORTABLE_BYTES, self.devices),
         )
 

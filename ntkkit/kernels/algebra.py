@@ -29,6 +29,10 @@ class Composite(Kernel):
     def input_shape(self) -> tuple[int, ...] | None:
         return self._reader.input_shape
 
+    @property
+    def tile_side(self) -> int | None:
+        return self._reader.tile_side
+
 
 class _Pair(Composite):
     """What Sum and Product share: two kernels of the same inputs."""
@@ -44,6 +48,11 @@ class _Pair(Composite):
     @property
     def _reader(self) -> Kernel:
         return self.k2 if isinstance(self.k1, Constant) else self.k1
+
+    @property
+    def tile_side(self) -> int | None:
+        sides = [kernel.tile_side for kernel in (self.k1, self.k2) if kernel.tile_side is not None]
+        return min(sides, default=None)
 
 
 class Sum(_Pair):

@@ -69,6 +69,11 @@ class Augmented(Composite):
             )
         self.kernel, self.group = kernel, group
 
+    @property
+    def tile_side(self) -> int | None:
+        side = self.kernel.tile_side
+        return None if side is None else max(1, side // 2)
+
     def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
         orbits_x, orbits_y = self._orbits(X), self._orbits(Y)
         size, n, m = len(orbits_x), len(X), len(Y)

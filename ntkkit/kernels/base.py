@@ -49,6 +49,11 @@ class Kernel(Value, SklearnKernel):
         """The shape of one input, where it is more than a row."""
         return None
 
+    @property
+    def tile_side(self) -> int | None:
+        """How many inputs make a tile that a CPU's cache holds; None leaves that to the engine."""
+        return None
+
     # ---- numpy in and out
 
     def __call__(self, X: Any, Y: Any = None, eval_gradient: bool = False) -> Any:

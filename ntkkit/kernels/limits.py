@@ -38,6 +38,10 @@ class _LimitKernel(Kernel):
     def input_shape(self) -> tuple[int, ...] | None:
         return self.network.input_shape
 
+    @property
+    def tile_side(self) -> int | None:
+        return self.network.tile_side
+
     def examine(self, X: np.ndarray, Y: np.ndarray | None = None) -> None:
         arrays = [X] if Y is None else [X, Y]
         warn_of_quadrature(self.network, arrays, result_dtype(*arrays))

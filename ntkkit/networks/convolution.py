@@ -223,30 +223,26 @@ class Windows:
         m = self.positions.var2.shape[-1]
         return np.repeat(mask, m, axis=1).astype(dtype)
 
-    def outside_second(self, values: Array) -> Array | float:
-        """Of numbers of the first images, (n, H, W, 1), where the second's position is outside."""
-        if not self.masked:
-            return 0.0
+    def outside_second(self, values: Array) -> list[Array]:
+        """Of numbers of the first images, (n, H, W, 1), where the second's row is outside, or else its column."""
         values = self.bordered(values)
-        total: Array | float = 0.0
-        for j in range(self.shape[1]):
-            out = ~self.inside_columns[j][1]
-            for i in range(self.shape[0]):
-                inside = jnp.asarray(self.inside_rows[i][1]).astype(values.dtype)[:, None, None]
-                part = self._reads(values, i, j)
-                total = total + (1 - inside) * part
-            if out.any():
-                rows = sum(
-                    jnp.asarray(self.inside_rows[i][1]).astype(values.dtype)[:, None, None] * self._reads(values, i, j)
-                    for i in range(self.shape[0])
-                )
-                total = total + self._each(out, values.dtype) * rows
-        return total / math.prod(self.shape)
+        inside = [jnp.asarray(mask[1]).astype(values.dtype)[:, None, None] for mask in self.inside_rows]
+        shifts = range(self.shape[1])
+        reads = [[self._reads(values, i, j) for j in shifts] for i in range(self.shape[0])]
+        rows = sum((1 - inside[i]) * part for i, row in enumerate(reads) for part in row)
+        columns = [sum(inside[i] * row[j] for i, row in enumerate(reads)) for j in shifts]
+        return [jnp.asarray(part) / math.prod(self.shape) for part in (rows, *columns)]
 
-    def outside_first(self, values: Array) -> Array | float:
+    def at_columns(self, parts: Sequence[Array]) -> Array:
+        """What `outside_second` gives, together: (n, H, W, columns m)."""
+        total, *columns = parts
+        for (_, inside), part in zip(self.inside_columns, columns, strict=True):
+            if not inside.all():
+                total = total + self._each(~inside, part.dtype) * part
+        return total
+
+    def outside_first(self, values: Array) -> Array:
         """Of numbers of the second images, (1, H, W, m), beside the first, where the first's position is outside."""
-        if not self.masked:
-            return 0.0
         values = self.bordered(values)
         inside = [jnp.asarray(mask[0]).astype(values.dtype)[:, None, None] for mask in self.inside_rows]
         reads = [
@@ -305,21 +301,22 @@ def averaged(
     far = apart(start, state.delta, root1, root2)
     far_anti = None if state.anti is None else apart(start, state.anti, root1, root2)
     ntk = None if state.ntk is None else apart(windows.bordered, state.ntk)
-    outside1 = windows.outside_second(state.var1)
+    outside1 = apart(windows.outside_second, state.var1) if windows.masked else []
     outside2 = apart(windows.outside_first, positions.var2) if windows.masked else 0.0
-    outside = (balance**2 * outside1 + inverse**2 * outside2) / 2
 
     var1, var2 = after
     root1, root2 = safe_sqrt(var1), apart(beside_roots, var2)
     inverse1, inverse2 = safe_ratio(1, root1), apart(lambda x: safe_ratio(1, x), root2)
-    near = gap(root1, root2)
 
     def distance(far: Array, sign: int) -> Array:
-        total = w * (windows.pairs(far) + outside) + b * (balance - sign * inverse) ** 2 / 2
-        return jnp.maximum((total - near) * (inverse1 * inverse2), 0)
+        total = windows.pairs(far)
+        if windows.masked:
+            total = total + (balance**2 * windows.at_columns(outside1) + inverse**2 * outside2) / 2
+        total = w * total + b * (balance - sign * inverse) ** 2 / 2
+        return jnp.maximum((total - gap(root1, root2)) * (inverse1 * inverse2), 0)
 
-    delta = distance(far, 1)
-    anti = None if far_anti is None else distance(far_anti, -1)
+    delta = apart(lambda far: distance(far, 1), far)
+    anti = None if far_anti is None else apart(lambda far: distance(far, -1), far_anti)
     if ntk is not None:
         ntk = w * windows.pairs(ntk)
     if trainable:

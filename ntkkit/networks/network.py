@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -22,6 +22,11 @@ from ntkkit.networks.state import State, diagonal_state, tile_state
 from ntkkit.networks.value import check_count
 
 Limits = tuple[Array, Array]
+
+# Numbers of an array that layers between images are evaluated for at once, and along their innermost loop at least.
+# Measured on a CPU with 1 MB of cache a core; see benchmarks/README.md.
+IN_CACHE = 2**16
+SHORTEST_LOOP = 32
 
 
 class Network(Chain):
@@ -78,11 +83,20 @@ class Network(Chain):
         pairs, own = self._offsets(depths)
         n_axes = X.ndim - 2
         X, Y = (part if n_axes == 2 else part[:, None] for part in (X, Y))
-        slabs = image_slabs(X, Y, pairs, n_axes=n_axes, same=same)
-        if own.rows:
-            one, other = (aligned_slabs(part, own, n_axes=n_axes, own=True) for part in (X, Y))
-            slabs.within = one, other
-        return self._limits(slabs, depths)
+
+        def limits(X: Array) -> Limits:
+            slabs = image_slabs(X, Y, pairs, n_axes=n_axes, same=same)
+            if own.rows:
+                one, other = (aligned_slabs(part, own, n_axes=n_axes, own=True) for part in (X, Y))
+                slabs.within = one, other
+            return self._limits(slabs, depths)
+
+        if same and own.rows:  # which pairs are images with themselves matters to variances behind pools
+            return limits(X)
+        count = max(2, IN_CACHE // (self._entries(pairs) * len(Y)))
+        nngp, ntk = (jnp.moveaxis(part, 0, -3) for part in in_chunks(limits, X, count))
+        shape = (*nngp.shape[:-3], len(X), len(Y))
+        return nngp.reshape(shape), ntk.reshape(shape)
 
     def limits_diag(self, X: Any, *, depths: Sequence[int] | None = None) -> Limits:
         """The diagonals of `limits(X, X)`, each of shape (n,), at the cost of n pairs."""
@@ -91,12 +105,32 @@ class Network(Chain):
             return self._limits(diagonal_state(X), depths)
         pairs, own = self._offsets(depths)
         n_axes = X.ndim - 2
-        X = X if n_axes == 2 else X[:, None]
-        slabs = aligned_slabs(X, pairs, n_axes=n_axes, own=False)
-        if own.rows:
-            slabs.within = (aligned_slabs(X, own, n_axes=n_axes, own=True),) * 2
-        nngp, ntk = self._limits(slabs, depths)
-        return nngp[..., 0], ntk[..., 0]
+
+        def limits(X: Array) -> Limits:
+            slabs = aligned_slabs(X, pairs, n_axes=n_axes, own=False)
+            if own.rows:
+                slabs.within = (aligned_slabs(X, own, n_axes=n_axes, own=True),) * 2
+            return self._limits(slabs, depths)
+
+        parts = in_chunks(limits, X if n_axes == 2 else X[:, None], max(2, IN_CACHE // self._entries(pairs)))
+        nngp, ntk = (jnp.moveaxis(part[..., 0], 0, -2) for part in parts)
+        return nngp.reshape(*nngp.shape[:-2], -1), ntk.reshape(*ntk.shape[:-2], -1)
+
+    @property
+    def tile_side(self) -> int | None:
+        """How many images make a tile that a CPU's cache holds; None for rows, which leave that to the engine."""
+        if not self.spatial or self.input_shape is None:
+            return None
+        pairs, _ = self._offsets(None)
+        columns = len(pairs.around(two(self.input_shape[:-1]))[1])
+        side = max(math.sqrt(2 * IN_CACHE / self._entries(pairs)), SHORTEST_LOOP / columns, 1)
+        return 2 ** round(math.log2(side))
+
+    def _entries(self, offsets: Offsets) -> int:
+        """Numbers of one pair of images at one offset of rows."""
+        assert self.input_shape is not None
+        height, width = two(self.input_shape[:-1])
+        return height * width * len(offsets.around((height, width))[1])
 
     def _offsets(self, depths: Sequence[int] | None) -> tuple[Offsets, Offsets]:
         """The offsets of positions that matter between images, and within one."""
@@ -227,6 +261,15 @@ class Serial(Network):
     @property
     def sequence(self) -> tuple[Layer, ...]:
         return tuple(self.__dict__["layers"])
+
+
+def in_chunks(function: Callable[[Array], Limits], X: Array, count: int) -> Limits:
+    """A function of `count` rows at a time, or of fewer that divide them all; results stacked in front."""
+    count = next(size for size in range(min(count, len(X)), 0, -1) if len(X) % size == 0)
+    if count == len(X):
+        nngp, ntk = function(X)
+        return nngp[None], ntk[None]
+    return jax.lax.map(jax.checkpoint(function, prevent_cse=False), X.reshape(-1, count, *X.shape[1:]))
 
 
 def kernels_of(state: State | Slabs) -> Limits:
