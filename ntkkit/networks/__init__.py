@@ -3,15 +3,16 @@
 from ntkkit.networks.activations import Activation, Identity, resolve_activation
 from ntkkit.networks.combinators import ProductOf, Residual, SumOf
 from ntkkit.networks.convolution import Conv
-from ntkkit.networks.convolutional_families import Convolutional, Myrtle
+from ntkkit.networks.convolutional_families import Convolutional, Myrtle, ResNet
 from ntkkit.networks.dense import Dense
+from ntkkit.networks.dropout import Dropout
 from ntkkit.networks.exponentials import Exp, Gaussian, Rbf
 from ntkkit.networks.families import FullyConnected
 from ntkkit.networks.gelu import Gelu
 from ntkkit.networks.layer import Layer
 from ntkkit.networks.network import Network, Serial
 from ntkkit.networks.normalisation import LayerNorm
-from ntkkit.networks.pooling import AvgPool, Flatten, GlobalAvgPool, GlobalSumPool, SumPool
+from ntkkit.networks.pooling import AvgPool, Flatten, GlobalAvgPool, GlobalSumPool, LocalAvgPool, SumPool
 from ntkkit.networks.quadrature import Quadrature, QuadratureWarning
 from ntkkit.networks.rectified_powers import RectifiedMonomial
 from ntkkit.networks.rectifiers import ABRelu, Abs, LeakyRelu, Relu
@@ -29,6 +30,7 @@ __all__ = [
     "Convolutional",
     "Cos",
     "Dense",
+    "Dropout",
     "Erf",
     "Exp",
     "Flatten",
@@ -42,6 +44,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "LeakyRelu",
+    "LocalAvgPool",
     "Monomial",
     "Myrtle",
     "Network",
@@ -52,6 +55,7 @@ __all__ = [
     "Rbf",
     "RectifiedMonomial",
     "Relu",
+    "ResNet",
     "Residual",
     "Serial",
     "SigmoidLike",

@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ntkkit.networks.activations import Activation, resolve_activation
+from ntkkit.networks.combinators import Residual, SumOf
 from ntkkit.networks.convolution import Conv, check_padding, check_window
 from ntkkit.networks.families import Homogeneous, check_depth, check_family, dense_readout
 from ntkkit.networks.layer import Layer
-from ntkkit.networks.network import Network
-from ntkkit.networks.pooling import AvgPool, Flatten, GlobalAvgPool
+from ntkkit.networks.network import Network, Serial
+from ntkkit.networks.pooling import AvgPool, Flatten, GlobalAvgPool, LocalAvgPool
+from ntkkit.networks.value import check_count
 
-POOLINGS: dict[str, Layer] = {"gap": GlobalAvgPool(), "flatten": Flatten()}
+POOLINGS = ("flatten", "gap", "lap")
 # Convolutions before each pool of Myrtle networks.
 MYRTLE = {5: (2, 1, 1), 7: (2, 2, 2), 10: (3, 3, 3)}
 
@@ -28,15 +30,18 @@ class Convolutional(Homogeneous):
         Of every convolution; one entry for sequences of positions.
     activation : str, function or Activation, default="relu"
         As of `FullyConnected`.
-    pooling : {"gap", "flatten"}, default="gap"
+    pooling : {"gap", "flatten", "lap"}, default="gap"
         "gap": the average over all positions, whose kernel compares every position of one image with every one of the
-        other, (H W)^2 numbers a pair. "flatten": all positions side by side; H W numbers a pair.
+        other, (H W)^2 numbers a pair. "flatten": all positions side by side; H W numbers a pair. "lap": averages
+        over windows of `pool_shape` around each position, side by side; between the two.
     weight_var, bias_var : float, default=2.0 and 0.1
         Variances >= 0, differentiable.
     readout_weight_var, readout_bias_var : float, optional
         The readout's variances; None means those of the other layers. Differentiable.
     padding : {"SAME", "VALID", "CIRCULAR"}, default="SAME"
         As of `Conv`.
+    pool_shape : tuple of int, optional
+        Windows of "lap"; by default 5 positions along each axis.
     n_frozen_layers : int, default=0
         The first so many convolutions are not trained.
     input_shape : tuple of int
@@ -64,6 +69,7 @@ class Convolutional(Homogeneous):
     filter_shape: tuple[int, ...]
     pooling: str
     padding: str
+    pool_shape: tuple[int, ...] | None
     activation: str | Callable[..., Any] | Activation
     weight_var: Any
     bias_var: Any
@@ -82,15 +88,20 @@ class Convolutional(Homogeneous):
         readout_weight_var: float | None = None,
         readout_bias_var: float | None = None,
         padding: str = "SAME",
+        pool_shape: Sequence[int] | None = None,
         n_frozen_layers: int = 0,
         input_shape: Sequence[int] | None = None,
     ) -> None:
         if pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {sorted(POOLINGS)}, found {pooling!r}.")
+        filter_shape = check_window(filter_shape, "filter_shape")
+        if pool_shape is not None and pooling != "lap":
+            raise ValueError(f'pool_shape={pool_shape!r} is for pooling="lap", found pooling={pooling!r}.')
         self.__dict__.update(
             check_family(activation, weight_var, bias_var, readout_weight_var, readout_bias_var, input_shape),
             **check_depth(depth, n_frozen_layers),
-            filter_shape=check_window(filter_shape, "filter_shape"),
+            filter_shape=filter_shape,
+            pool_shape=None if pool_shape is None else check_window(pool_shape, "pool_shape", like=filter_shape),
             pooling=pooling,
             padding=check_padding(padding),
         )
@@ -101,7 +112,11 @@ class Convolutional(Homogeneous):
         return conv, resolve_activation(self.activation)
 
     def readout(self) -> tuple[Layer, ...]:
-        return POOLINGS[self.pooling], dense_readout(self)
+        pool: Layer = {"gap": GlobalAvgPool, "flatten": Flatten}.get(self.pooling, self._local_pool)()
+        return pool, dense_readout(self)
+
+    def _local_pool(self) -> Layer:
+        return LocalAvgPool(self.pool_shape or (5,) * len(self.filter_shape))
 
 
 class Myrtle(Network):
@@ -153,3 +168,60 @@ class Myrtle(Network):
         first, second, third = MYRTLE[self.depth]
         pool = AvgPool((2, 2))
         return (*stage * first, pool, *stage * second, pool, *stage * third, GlobalAvgPool(), dense_readout(self))
+
+
+class ResNet(Network):
+    """Wide residual network: a 3 x 3 convolution, three groups of residual blocks, global average, a Dense readout.
+
+    A block adds [activation, convolution] twice to its input; the first block of a group adds them to a convolution of
+    its input instead, and the first of the second and third groups have strides of 2.
+
+    Parameters
+    ----------
+    n_blocks : int, default=1
+        Blocks of each group, >= 1; the network has 6 n_blocks + 2 layers one after another. Static.
+    activation, weight_var, bias_var, readout_weight_var, readout_bias_var, input_shape
+        As of `Convolutional`.
+
+    References
+    ----------
+    Zagoruyko, Komodakis (2016), Wide residual networks; Novak et al. (2020), Neural tangents.
+    """
+
+    n_blocks: int
+    activation: str | Callable[..., Any] | Activation
+    weight_var: Any
+    bias_var: Any
+    readout_weight_var: Any
+    readout_bias_var: Any
+    _leaves = ("weight_var", "bias_var", "readout_weight_var", "readout_bias_var")
+
+    def __init__(
+        self,
+        n_blocks: int = 1,
+        activation: str | Callable[..., Any] | Activation = "relu",
+        weight_var: float = 2.0,
+        bias_var: float = 0.1,
+        readout_weight_var: float | None = None,
+        readout_bias_var: float | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        self.__dict__.update(
+            check_family(activation, weight_var, bias_var, readout_weight_var, readout_bias_var, input_shape),
+            n_blocks=check_count(n_blocks, "n_blocks", low=1),
+        )
+
+    def _conv(self, strides: Sequence[int] | None = None) -> Conv:
+        return Conv((3, 3), self.weight_var, self.bias_var, strides)
+
+    def _block(self, strides: Sequence[int] | None = None) -> Serial:
+        activation = resolve_activation(self.activation)
+        return Serial([activation, self._conv(strides), activation, self._conv()])
+
+    @property
+    def sequence(self) -> tuple[Layer, ...]:
+        layers: list[Layer] = [self._conv()]
+        for strides in (None, (2, 2), (2, 2)):
+            layers.append(SumOf([self._block(strides), self._conv(strides)]))
+            layers.extend(Residual(self._block()) for _ in range(self.n_blocks - 1))
+        return (*layers, GlobalAvgPool(), dense_readout(self))

@@ -24,6 +24,7 @@ class Layer(FrozenValue):
     spatial: bool = False  # whether it reads images, positions and channels, rather than rows
     mixes: bool = False  # whether offsets of positions meet in it, or are others behind it: it has `gather`
     pools: bool = False  # whether variances behind it depend on covariances of positions
+    redraws: bool = False  # whether it draws noise at each evaluation, so that k(x, x) is of two draws
     needs_variance: bool = False  # whether its kernel map depends on variances, not on covariances alone
 
     @abstractmethod
@@ -88,6 +89,10 @@ class Composite(Layer):
     @property
     def needs_variance(self) -> bool:  # type: ignore[override]
         return any(part.needs_variance for part in self.parts)
+
+    @property
+    def redraws(self) -> bool:  # type: ignore[override]
+        return any(part.redraws for part in self.parts)
 
     @property
     def pools(self) -> bool:  # type: ignore[override]

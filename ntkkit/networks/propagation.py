@@ -17,7 +17,7 @@ from jax import Array
 
 from ntkkit.networks.layer import Chain, Composite, Layer
 from ntkkit.networks.offsets import ITSELF, Offsets, Sizes
-from ntkkit.networks.positions import apart, by_column, placed
+from ntkkit.networks.positions import apart, by_column, itself, placed
 from ntkkit.networks.state import Positions, State
 
 
@@ -102,10 +102,23 @@ def from_parts(
 def step(layer: Layer, state: State | Slabs) -> State | Slabs:
     """The state behind a layer."""
     if isinstance(state, Slabs):
-        return layer.gather(state) if layer.mixes else state.then(lambda slab: _known(step(layer, slab)))
+        after = layer.gather(state) if layer.mixes else state.then(lambda slab: _known(step(layer, slab)))
+        if isinstance(after, Slabs) and layer.redraws:
+            after.positions = after.positions._replace(same=False)
+        return after
     if state.positions is None or layer.spatial or isinstance(layer, Composite):
         return layer.propagate(state)
-    return at_positions(layer.propagate, state)
+    after = at_positions(layer.propagate, state)
+    return _redrawn(state, after) if layer.redraws else after
+
+
+def _redrawn(before: State, after: State) -> State:
+    """The state behind a layer that draws noise: of one draw, a position is still as far from itself."""
+    positions = after.positions
+    assert positions is not None
+    if positions.own and (here := itself(before)) is not None:
+        after = after._replace(delta=jnp.where(here, before.delta, after.delta))
+    return after._replace(positions=positions._replace(same=False))
 
 
 def through(layers: Iterable[Layer], state: State | Slabs) -> State | Slabs:
