@@ -39,7 +39,9 @@ class Dropout(Layer):
     >>> from ntkkit import NNGP
     >>> from ntkkit.networks import Dense, Dropout, Relu, Serial
     >>> layers = [Dense(1.0, 0.0), Relu(), Dropout(0.5), Dense(1.0, 0.0), Relu(), Dense(1.0, 0.0)]
-    >>> NNGP(Serial(layers))([[2.0]]).round(6)  # q = 2 becomes 4: 4 (sin t + (pi - t) cos t) / 2 pi, cos t = 1 / 2
+    >>> NNGP(Serial(layers))([[2.0]]).round(
+    ...     6
+    ... )  # q = 2 becomes 4: 4 (sin t + (pi - t) cos t) / 2 pi, cos t = 1 / 2
     array([[1.217996]])
     """
 

@@ -4,17 +4,20 @@ import jax
 import numpy as np
 import pytest
 
-from ntkkit import NNGP, NTK, Convolutional, Engine, KernelSearchCV, Myrtle, NeuralKernelClassifier
+from ntkkit import NNGP, NTK, Convolutional, Engine, KernelSearchCV, Myrtle, NeuralKernelClassifier, ResNet
 from ntkkit.interop.neural_tangents import import_neural_tangents
 from ntkkit.networks import (
     AvgPool,
     Conv,
     Dense,
+    Dropout,
     Erf,
     Flatten,
+    Gelu,
     GlobalAvgPool,
     GlobalSumPool,
     LayerNorm,
+    LocalAvgPool,
     Relu,
     Residual,
     Serial,
@@ -44,6 +47,12 @@ FLATTEN, GAP, GSP = (
     (GlobalAvgPool(), stax.GlobalAvgPool()),
     (GlobalSumPool(), stax.GlobalSumPool()),
 )
+GELU = Gelu(), stax.Gelu()
+LAP = (
+    LocalAvgPool((2, 3)),
+    stax.serial(stax.AvgPool((2, 3), strides=(1, 1), padding="CIRCULAR"), stax.Flatten()),
+)
+DROPOUT = Dropout(0.3), stax.Dropout(0.7, mode="train")
 NORM = LayerNorm(), stax.LayerNorm()
 BODY = [RELU, conv((3, 3))]
 RESIDUAL = (
@@ -65,9 +74,26 @@ CASES = {
     "one axis": ((7, 2), [conv((3,)), RELU, pool("average", (2,)), conv((2,), (2,)), RELU, GAP, DENSE]),
     "layer norm": ((4, 4, 1), [conv((3, 3)), NORM, RELU, conv((3, 3)), RELU, GAP, DENSE]),
     "residual, pool": ((4, 4, 1), [conv((3, 3)), RESIDUAL, pool("average", (2, 2)), RELU, FLATTEN, DENSE]),
+    "circular, filters of 5 and 1": (
+        (5, 6, 1),
+        [conv((5, 5), None, "CIRCULAR"), RELU, conv((1, 1)), RELU, conv((2, 5), (1, 2), "VALID"), RELU, GAP, DENSE],
+    ),
+    "circular, strides, flatten": (
+        (5, 6, 2),
+        [conv((3, 2), (2, 2), "CIRCULAR"), RELU, conv((3, 3)), RELU, FLATTEN, DENSE],
+    ),
+    "erf": ((4, 4, 1), [conv((3, 3)), ERF, conv((3, 3)), ERF, GAP, DENSE]),
+    "gelu": ((4, 3, 1), [conv((3, 3)), GELU, conv((3, 3)), GELU, GAP, DENSE]),
+    "depth 5": ((5, 5, 1), [*[conv((3, 3)), RELU] * 5, GAP, DENSE]),
+    "local average": ((5, 4, 2), [conv((3, 3)), RELU, LAP, DENSE, RELU, DENSE]),
+    "dropout and pool": (
+        (4, 4, 1),
+        [conv((3, 3)), RELU, DROPOUT, pool("average", (2, 2)), conv((3, 3)), RELU, DROPOUT, GAP, DENSE],
+    ),
+    "many channels": ((3, 3, 11), [conv((2, 2)), RELU, GAP, DENSE]),
     "a row of pixels": ((1, 6, 1), [conv((3, 3)), RELU, pool("average", (1, 2)), conv((1, 2)), RELU, GAP, DENSE]),
 }
-QUICK = ["flatten, strides, valid", "gap, strides, same", "pool and gap"]
+QUICK = ["flatten, strides, valid", "gap, strides, same", "pool and gap", "local average"]
 CASES_MARKED = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in CASES]
 
 
@@ -94,6 +120,81 @@ def test_neural_tangents(name, rng):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12 * np.abs(expected).max())
         np.testing.assert_allclose(diag, K.diagonal(), rtol=1e-12)
         np.testing.assert_allclose(K, K.T, rtol=1e-12)
+
+
+def their_block(strides=None, *, shortcut=True):
+    main = stax.serial(stax.Relu(), conv((3, 3), strides)[1], stax.Relu(), conv((3, 3))[1])
+    beside = conv((3, 3), strides)[1] if shortcut else stax.Identity()
+    return stax.serial(stax.FanOut(2), stax.parallel(main, beside), stax.FanInSum())
+
+
+def their_myrtle(*counts):
+    layers = [conv((3, 3))[1], stax.Relu()]
+    pools = [stax.AvgPool((2, 2), strides=(2, 2))] * 2 + [stax.GlobalAvgPool()]
+    return [layer for count, pool in zip(counts, pools, strict=True) for layer in (*layers * count, pool)]
+
+
+VARIANCES = {"weight_var": 1.7, "bias_var": 0.2}
+FAMILIES = {
+    "lap": (
+        Convolutional(2, (3,), pooling="lap", pool_shape=(4,), input_shape=(6, 2), **VARIANCES),
+        [*[conv((3,))[1], stax.Relu()] * 2, stax.AvgPool((4,), strides=(1,), padding="CIRCULAR"), stax.Flatten()],
+    ),
+    "residual": (
+        ResNet(2, input_shape=(7, 6, 1), **VARIANCES),
+        [
+            conv((3, 3))[1],
+            *(
+                block
+                for strides in (None, (2, 2), (2, 2))
+                for block in (their_block(strides), their_block(shortcut=False))
+            ),
+            stax.GlobalAvgPool(),
+        ],
+    ),
+    "myrtle 5": (Myrtle(5, input_shape=(8, 8, 1), **VARIANCES), their_myrtle(2, 1, 1)),
+    "myrtle 7": (Myrtle(7, input_shape=(4, 4, 1), **VARIANCES), their_myrtle(2, 2, 2)),
+    "myrtle 10": (Myrtle(10, input_shape=(4, 4, 1), **VARIANCES), their_myrtle(3, 3, 3)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_families(name, rng):
+    network, layers = FAMILIES[name]
+    X, Y = images(rng, 2, network.input_shape), rng.standard_normal((2, *network.input_shape))
+    with jax.enable_x64(True):
+        theirs = jax.jit(stax.serial(*layers, DENSE[1])[2], static_argnames="get")(X, Y, get=("nngp", "ntk"))
+        ours = jax.jit(network.limits)(X, Y)
+    for found, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_dropout_is_drawn_anew(rng):
+    """Two evaluations share no masks: the kernel of an image with itself is that with an equal one."""
+    network = Serial(
+        [Conv((2, 2)), Relu(), Dropout(0.4), Conv((2, 2)), Relu(), Flatten(), Dense()], input_shape=(3, 3, 1)
+    )
+    X = rng.standard_normal((2, 3, 3, 1))
+    kernel = NTK(network)
+    np.testing.assert_allclose(kernel(X), kernel(X, X.copy()), rtol=1e-12)
+    np.testing.assert_allclose(kernel.diag(X), kernel(X).diagonal(), rtol=1e-12)
+    params = network.init(0, (3, 3, 1), width=4000)
+    alike = np.repeat(X[:1], 2, axis=0).astype(np.float32)
+    hidden = np.asarray(Serial(network.layers[:3]).apply(params[:3], alike))
+    assert abs((hidden[0] == 0).mean() - 0.7) < 0.02
+    assert abs(((hidden[0] == 0) & (hidden[1] == 0)).mean() - (0.5 + 0.5 * 0.16)) < 0.02
+
+
+def test_memory_of_large_images(rng):
+    """Pairs of positions of 32 x 32 images, 4 MB an array: what is in flight is less than 500 MB, and said truly."""
+    kernel = NTK(Convolutional(depth=1, input_shape=(32, 32, 1)))
+    X = rng.random((3, 32, 32, 1), dtype=np.float32)
+    plan = Engine(memory="500MB").plan(kernel, X)
+    assert plan.tile_bytes < 100e6
+    assert Engine(memory="500MB").gram(kernel, X).shape == (3, 3)
+    with pytest.raises(MemoryError, match="Raise memory= to at least"):
+        Engine(memory="2MB").gram(kernel, X)
 
 
 @pytest.mark.slow
@@ -181,6 +282,16 @@ def test_myrtle_and_gradients(rng):
         (lambda: AvgPool((2, 2, 2)), ValueError, "window_shape must have 1 or 2 entries"),
         (lambda: Convolutional(pooling="max"), ValueError, "pooling must be one of"),
         (lambda: Convolutional(depth=1, n_frozen_layers=2), ValueError, "n_frozen_layers must be at most depth=1"),
+        (lambda: Convolutional(pool_shape=(2, 2)), ValueError, r'pool_shape=\(2, 2\) is for pooling="lap"'),
+        (
+            lambda: NTK(Convolutional(pooling="lap", input_shape=(4, 4, 1)))(np.ones((2, 16))),
+            ValueError,
+            "window_shape must be at most as large as images",
+        ),
+        (lambda: NTK(Serial([Conv(), Relu()], input_shape=(4, 4, 1)))(np.ones((2, 16))), ValueError, "have positions"),
+        (lambda: ResNet(n_blocks=0), ValueError, "n_blocks must be >= 1"),
+        (lambda: Dropout(1.0), ValueError, r"rate must be in \[0, 1\), found 1"),
+        (lambda: Dropout(-0.1), ValueError, "rate must be finite and >= 0"),
         (lambda: Myrtle(depth=6), ValueError, r"depth must be one of \[5, 7, 10\], found 6"),
         (lambda: NTK(Convolutional())(np.ones((2, 4))), ValueError, "give it the input_shape of one"),
         (
