@@ -32,7 +32,7 @@ from ntkkit.datasets import load_fashion_mnist
 from ntkkit.report.cnn import TrainedNetwork
 from ntkkit.report.images import averaged
 
-DRAWS = {100: 5, 300: 3, 1000: 1}  # pictures a draw: draws
+DRAWS = {100: 3, 300: 2, 1000: 1}  # pictures a draw: draws
 N_FOLDS = 3
 ALPHAS = np.logspace(-7, 0, 8)  # over the mean of the diagonal
 SHAPE = (14, 14, 1)
@@ -115,7 +115,7 @@ def forest(pictures):
     }
 
 
-def cnn(pictures, *, depth=3, width=64, n_epochs=120):
+def cnn(pictures, *, depth=3, width=64, n_epochs=40):
     found = {}
     for pooling, rate in itertools.product(["gap", "flatten"], [0.02, 0.06]):
         network = Convolutional(depth=depth, pooling=pooling, input_shape=SHAPE)
@@ -124,7 +124,7 @@ def cnn(pictures, *, depth=3, width=64, n_epochs=120):
     return found
 
 
-def models(pictures, *, depths=(1, 3, 5, 7), dense_depths=(1, 2, 3, 5), **trained):
+def models(pictures, *, depths=(1, 3), dense_depths=(1, 2, 3, 5), **trained):
     """Functions that make the settings of each model."""
     return {
         "CNTK, gap": lambda: wide(Convolutional(pooling="gap", input_shape=SHAPE), pictures, depths),

@@ -9,10 +9,11 @@ from ntkkit.networks.dropout import Dropout
 from ntkkit.networks.exponentials import Exp, Gaussian, Rbf
 from ntkkit.networks.families import FullyConnected
 from ntkkit.networks.gelu import Gelu
+from ntkkit.networks.global_pooling import Flatten, GlobalAvgPool, GlobalSumPool, LocalAvgPool
 from ntkkit.networks.layer import Layer
 from ntkkit.networks.network import Network, Serial
 from ntkkit.networks.normalisation import LayerNorm
-from ntkkit.networks.pooling import AvgPool, Flatten, GlobalAvgPool, GlobalSumPool, LocalAvgPool, SumPool
+from ntkkit.networks.pooling import AvgPool, SumPool
 from ntkkit.networks.quadrature import Quadrature, QuadratureWarning
 from ntkkit.networks.rectified_powers import RectifiedMonomial
 from ntkkit.networks.rectifiers import ABRelu, Abs, LeakyRelu, Relu

@@ -8,16 +8,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from ntkkit.networks.images import PADDINGS, border, output_size, padded
 from ntkkit.networks.layer import Layer, Shape
 from ntkkit.networks.offsets import Offsets, Sizes, kept, left, two
-from ntkkit.networks.positions import apart, beside, by_column, placed, rolled
+from ntkkit.networks.positions import apart, by_column, placed
 from ntkkit.networks.propagation import Parts, Slabs, from_parts, parts_of
 from ntkkit.networks.state import Positions, State, safe_ratio, safe_sqrt
 from ntkkit.networks.value import check_count, check_real
+from ntkkit.networks.windows import Windows
 
 
 class Conv(Layer):
@@ -128,16 +128,60 @@ class Conv(Layer):
         return offsets.spread(sizes, two(self.steps), (1, 1))
 
     def propagate(self, state: State) -> State:
+        """At one offset of rows, as many windows as there are positions.
+
+        The squared distance is averaged, so that no digit of near duplicates is lost; with a one number a pair, so that
+        images of different norm do not cancel either,
+
+            D = (a q1 + q2 / a) / 2 - k,    D <- weight_var mean D + bias_var (sqrt a - 1 / sqrt a)^2 / 2.
+
+        Where a window's position leaves one image only, k is 0 there, and D half the variance inside the other.
+        """
         positions = state.positions
         n_axes = positions.n_axes if positions else 0
         check_axes(self, (*(positions.sizes[2 - n_axes :] if positions else ()), 1), len(self.filter_shape))
         assert positions is not None
-        windows = Windows(self, positions)
+        windows = Windows(self.filter_shape, self.steps, self.padding, positions)
         w, b = self.weight_var, self.bias_var
-        mean1, mean2 = windows.alone(state.var1), windows.alone(positions.var2)
-        var1, var2 = w * mean1 + b, w * mean2 + b
+        var1, var2 = (w * windows.alone(q) + b for q in (state.var1, positions.var2))
         balance = jax.lax.stop_gradient(_balance(var1, var2, positions))  # sqrt a; the result does not depend on it
-        return averaged(state, windows, w, b, (var1, var2), balance, trainable=self.trainable)
+        inverse = 1 / balance
+
+        def beside_roots(values: Array) -> Array:
+            return placed(safe_sqrt(values), positions)
+
+        def gap(root1: Array, root2: Array) -> Array:
+            return (balance * root1 - inverse * root2) ** 2 / 2
+
+        def start(delta: Array, root1: Array, root2: Array) -> Array:
+            return windows.bordered(gap(root1, root2) + root1 * root2 * delta)
+
+        root1, root2 = safe_sqrt(state.var1), apart(beside_roots, positions.var2)
+        far = apart(start, state.delta, root1, root2)
+        far_anti = None if state.anti is None else apart(start, state.anti, root1, root2)
+        ntk = None if state.ntk is None else apart(windows.bordered, state.ntk)
+        outside1 = apart(windows.outside_second, state.var1) if windows.masked else []
+        outside2 = apart(windows.outside_first, positions.var2) if windows.masked else 0.0
+
+        root1, root2 = safe_sqrt(var1), apart(beside_roots, var2)
+        inverse1, inverse2 = safe_ratio(1, root1), apart(lambda x: safe_ratio(1, x), root2)
+
+        def distance(far: Array, sign: int) -> Array:
+            total = windows.pairs(far)
+            if windows.masked:
+                total = total + (balance**2 * windows.at_columns(outside1) + inverse**2 * outside2) / 2
+            total = w * total + b * (balance - sign * inverse) ** 2 / 2
+            return jnp.maximum((total - gap(root1, root2)) * (inverse1 * inverse2), 0)
+
+        delta = apart(lambda far: distance(far, 1), far)
+        anti = None if far_anti is None else apart(lambda far: distance(far, -1), far_anti)
+        if ntk is not None:
+            ntk = w * windows.pairs(ntk)
+        if self.trainable:
+            covariance = root1 * root2 * (1 - delta)
+            ntk = covariance if ntk is None else ntk + covariance
+        after_positions = positions._replace(var2=var2)
+        return State(var1, apart(lambda x: placed(x, after_positions), var2), delta, anti, ntk, after_positions)
 
     def gather(self, slabs: Slabs) -> Slabs:
         """Every window, and then those that are kept."""
@@ -166,164 +210,6 @@ class Conv(Layer):
         within = None if slabs.within is None else (self.gather(slabs.within[0]), self.gather(slabs.within[1]))
         rows = left(slabs.rows, height, after[0], down)
         return from_parts(positions._replace(sizes=after, columns=columns), rows, parts, within)
-
-
-class Windows:
-    """Averages over the windows of a convolution, as many as there are positions, at one offset d of two images."""
-
-    def __init__(self, conv: Conv, positions: Positions) -> None:
-        self.shape, self.padding, self.positions = two(conv.filter_shape), conv.padding, positions
-        sizes = zip(positions.sizes, self.shape, two(conv.steps), strict=True)
-        before = [border(*window, conv.padding)[0] for window in sizes]
-        self.shifts = [range(-low, size - low) for low, size in zip(before, self.shape, strict=True)]
-        self.pads = [(low, size - 1 - low) for low, size in zip(before, self.shape, strict=True)]
-        height, width = positions.sizes
-        # whether position p + o is inside the first image, and p + d + o inside the second: (H,) or (W, columns)
-        h, w = np.arange(height), np.arange(width)[:, None]
-        beyond = (h + positions.row) % height, (w + np.array(positions.columns)) % width
-        self.inside_rows = [[_inside(x + o, height) for x in (h, beyond[0])] for o in self.shifts[0]]
-        self.inside_columns = [
-            [_inside(x + o, width) for x in (np.broadcast_to(w, beyond[1].shape), beyond[1])] for o in self.shifts[1]
-        ]
-        circular = conv.padding == "CIRCULAR"
-        in_place = positions.columns == (0,) and isinstance(positions.row, int) and positions.row == 0
-        self.masked = not (circular or in_place)
-
-    def bordered(self, values: Array) -> Array:
-        """With what windows read beyond the edges."""
-        return padded(values, [(0, 0), *self.pads, (0, 0)], self.padding if self.padding == "CIRCULAR" else "SAME")
-
-    def _reads(self, values: Array, i: int, j: int) -> Array:
-        """What position (i, j) of every window reads, of bordered values."""
-        height, width = self.positions.sizes
-        return values[:, i : i + height, j : j + width]
-
-    def alone(self, values: Array) -> Array:
-        """Of numbers of single images, (k, H, W, m)."""
-        values, (height, width) = self.bordered(values), self.shape
-        total = sum(self._reads(values, i, j) for i in range(height) for j in range(width))
-        return jnp.asarray(total) / (height * width)
-
-    def pairs(self, values: Array) -> Array:
-        """Of bordered numbers of pairs, (n, H, W, columns m), where both positions are inside."""
-        total: Any = 0.0
-        for i in range(self.shape[0]):
-            row: Any = 0.0
-            for j in range(self.shape[1]):
-                part = self._reads(values, i, j)
-                both = self.inside_columns[j][0] & self.inside_columns[j][1]
-                row = row + (part * self._each(both, values.dtype) if self.masked and not both.all() else part)
-            if self.masked and self.shifts[0][i] != 0:
-                row = row * (self.inside_rows[i][0] & self.inside_rows[i][1]).astype(values.dtype)[:, None, None]
-            total = total + row
-        return jnp.asarray(total) / math.prod(self.shape)
-
-    def _each(self, mask: np.ndarray, dtype: Any) -> np.ndarray:
-        """(W, columns) -> (W, columns m)."""
-        m = self.positions.var2.shape[-1]
-        return np.repeat(mask, m, axis=1).astype(dtype)
-
-    def outside_second(self, values: Array) -> list[Array]:
-        """Of numbers of the first images, (n, H, W, 1), where the second's row is outside, or else its column."""
-        values = self.bordered(values)
-        inside = [jnp.asarray(mask[1]).astype(values.dtype)[:, None, None] for mask in self.inside_rows]
-        shifts = range(self.shape[1])
-        reads = [[self._reads(values, i, j) for j in shifts] for i in range(self.shape[0])]
-        rows = sum((1 - inside[i]) * part for i, row in enumerate(reads) for part in row)
-        columns = [sum(inside[i] * row[j] for i, row in enumerate(reads)) for j in shifts]
-        return [jnp.asarray(part) / math.prod(self.shape) for part in (rows, *columns)]
-
-    def at_columns(self, parts: Sequence[Array]) -> Array:
-        """What `outside_second` gives, together: (n, H, W, columns m)."""
-        total, *columns = parts
-        for (_, inside), part in zip(self.inside_columns, columns, strict=True):
-            if not inside.all():
-                total = total + self._each(~inside, part.dtype) * part
-        return total
-
-    def outside_first(self, values: Array) -> Array:
-        """Of numbers of the second images, (1, H, W, m), beside the first, where the first's position is outside."""
-        values = self.bordered(values)
-        inside = [jnp.asarray(mask[0]).astype(values.dtype)[:, None, None] for mask in self.inside_rows]
-        reads = [
-            [rolled(self._reads(values, i, j), self.positions.row) for j in range(self.shape[1])]
-            for i in range(self.shape[0])
-        ]
-        everywhere = sum((1 - inside[i]) * part for i, row in enumerate(reads) for part in row)
-        at_edges = [sum(inside[i] * row[j] for i, row in enumerate(reads)) for j in range(self.shape[1])]
-        found: dict[tuple[int, ...], Array] = {}
-        beside_each = []
-        for w in range(self.positions.sizes[1]):
-            out = tuple(j for j in range(self.shape[1]) if not self.inside_columns[j][0][w, 0])
-            if out not in found:
-                found[out] = jnp.asarray(sum((at_edges[j] for j in out), everywhere))
-            beside_each.append(found[out])
-        return beside(beside_each, self.positions.columns) / math.prod(self.shape)
-
-
-def _inside(place: Any, size: int) -> Any:
-    return (place >= 0) & (place < size)
-
-
-def averaged(
-    state: State,
-    windows: Windows,
-    w: Any,
-    b: Any,
-    after: tuple[Array, Array],
-    balance: Array,
-    *,
-    trainable: bool,
-) -> State:
-    """The state behind weights that read averages over the same offsets in both images.
-
-    The squared distance is averaged, so that no digit of near duplicates is lost; with a one number a pair, so that
-    images of different norm do not cancel either,
-
-        D = (a q1 + q2 / a) / 2 - k,    D <- weight_var mean D + bias_var (sqrt a - 1 / sqrt a)^2 / 2.
-
-    Where an offset leaves one image only, k is 0 there, and D half the variance inside the other.
-    """
-    positions = state.positions
-    assert positions is not None
-    inverse = 1 / balance
-
-    def beside_roots(values: Array) -> Array:
-        return placed(safe_sqrt(values), positions)
-
-    def gap(root1: Array, root2: Array) -> Array:
-        return (balance * root1 - inverse * root2) ** 2 / 2
-
-    def start(delta: Array, root1: Array, root2: Array) -> Array:
-        return windows.bordered(gap(root1, root2) + root1 * root2 * delta)
-
-    root1, root2 = safe_sqrt(state.var1), apart(beside_roots, positions.var2)
-    far = apart(start, state.delta, root1, root2)
-    far_anti = None if state.anti is None else apart(start, state.anti, root1, root2)
-    ntk = None if state.ntk is None else apart(windows.bordered, state.ntk)
-    outside1 = apart(windows.outside_second, state.var1) if windows.masked else []
-    outside2 = apart(windows.outside_first, positions.var2) if windows.masked else 0.0
-
-    var1, var2 = after
-    root1, root2 = safe_sqrt(var1), apart(beside_roots, var2)
-    inverse1, inverse2 = safe_ratio(1, root1), apart(lambda x: safe_ratio(1, x), root2)
-
-    def distance(far: Array, sign: int) -> Array:
-        total = windows.pairs(far)
-        if windows.masked:
-            total = total + (balance**2 * windows.at_columns(outside1) + inverse**2 * outside2) / 2
-        total = w * total + b * (balance - sign * inverse) ** 2 / 2
-        return jnp.maximum((total - gap(root1, root2)) * (inverse1 * inverse2), 0)
-
-    delta = apart(lambda far: distance(far, 1), far)
-    anti = None if far_anti is None else apart(lambda far: distance(far, -1), far_anti)
-    if ntk is not None:
-        ntk = w * windows.pairs(ntk)
-    if trainable:
-        covariance = root1 * root2 * (1 - delta)
-        ntk = covariance if ntk is None else ntk + covariance
-    after_positions = positions._replace(var2=var2)
-    return State(var1, apart(lambda x: placed(x, after_positions), var2), delta, anti, ntk, after_positions)
 
 
 def _balance(var1: Array, var2: Array, positions: Positions) -> Array:

@@ -9,9 +9,10 @@ from ntkkit.networks.activations import Activation, resolve_activation
 from ntkkit.networks.combinators import Residual, SumOf
 from ntkkit.networks.convolution import Conv, check_padding, check_window
 from ntkkit.networks.families import Homogeneous, check_depth, check_family, dense_readout
+from ntkkit.networks.global_pooling import Flatten, GlobalAvgPool, LocalAvgPool
 from ntkkit.networks.layer import Layer
 from ntkkit.networks.network import Network, Serial
-from ntkkit.networks.pooling import AvgPool, Flatten, GlobalAvgPool, LocalAvgPool
+from ntkkit.networks.pooling import AvgPool
 from ntkkit.networks.value import check_count
 
 POOLINGS = ("flatten", "gap", "lap")
