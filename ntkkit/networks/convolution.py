@@ -19,6 +19,9 @@ from ntkkit.networks.state import Positions, State, safe_ratio, safe_sqrt
 from ntkkit.networks.value import check_count, check_real
 from ntkkit.networks.windows import Windows
 
+# How far the balance of two images may be from the ratio of their lengths: it costs that many times the rounding error.
+FARTHEST = 8.0
+
 
 class Conv(Layer):
     """z[p] = sqrt(weight_var / fan_in) sum_o W[o] h[p + o] + sqrt(bias_var) b, fan_in = channels times filter size.
@@ -213,11 +216,21 @@ class Conv(Layer):
 
 
 def _balance(var1: Array, var2: Array, positions: Positions) -> Array:
-    """sqrt a, a the ratio of the lengths of the two images behind the layer; 1 where one has none."""
-    length1, length2 = (jnp.mean(q, axis=(1, 2), keepdims=True) ** 0.25 for q in (var1, var2))
-    positive = (length1 > 0) & (length2 > 0)
-    balance = jnp.where(positive, length2, 1) / jnp.where(positive, length1, 1)
-    return jnp.tile(balance, len(positions.columns))
+    """sqrt a of a pair of images: no digit is lost at positions where a is the ratio of their standard deviations.
+
+    It is that of the darkest positions, a background that both may have, and for scaled copies the scale; but not far
+    from the ratio of the images' lengths.
+    """
+
+    def ratio(length1: Array, length2: Array) -> Array:
+        positive = (length1 > 0) & (length2 > 0)
+        return jnp.where(positive, jnp.sqrt(jnp.where(positive, length2, 1) / jnp.where(positive, length1, 1)), 1)
+
+    of_lengths = ratio(*(jnp.mean(q, axis=(1, 2), keepdims=True) for q in (var1, var2)))
+    of_least = ratio(*(jnp.min(q, axis=(1, 2), keepdims=True, where=q > 0, initial=jnp.inf) for q in (var1, var2)))
+    of_least = jnp.where(jnp.isfinite(of_least) & (of_least > 0), of_least, of_lengths)
+    a = jnp.clip(of_least, of_lengths / FARTHEST, of_lengths * FARTHEST)
+    return jnp.tile(jnp.sqrt(a), len(positions.columns))
 
 
 def check_window(value: Any, name: str, *, like: Sequence[int] | None = None) -> tuple[int, ...]:

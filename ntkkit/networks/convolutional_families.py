@@ -120,7 +120,18 @@ class Convolutional(Homogeneous):
         return LocalAvgPool(self.pool_shape or (5,) * len(self.filter_shape))
 
 
-class Myrtle(Network):
+class _Fixed(Network):
+    """What families of a fixed architecture share."""
+
+    activation: str | Callable[..., Any] | Activation
+    weight_var: Any
+    bias_var: Any
+    readout_weight_var: Any
+    readout_bias_var: Any
+    _leaves = ("weight_var", "bias_var", "readout_weight_var", "readout_bias_var")
+
+
+class Myrtle(_Fixed):
     """The Myrtle networks: 3 x 3 convolutions with activations, average pools of 2, 2 and the rest, a Dense readout.
 
     Depth 5 is c c p c p c p, 7 is c c p c c p c c p, 10 has three convolutions before each pool; c is a convolution and
@@ -139,12 +150,6 @@ class Myrtle(Network):
     """
 
     depth: int
-    activation: str | Callable[..., Any] | Activation
-    weight_var: Any
-    bias_var: Any
-    readout_weight_var: Any
-    readout_bias_var: Any
-    _leaves = ("weight_var", "bias_var", "readout_weight_var", "readout_bias_var")
 
     def __init__(
         self,
@@ -171,7 +176,7 @@ class Myrtle(Network):
         return (*stage * first, pool, *stage * second, pool, *stage * third, GlobalAvgPool(), dense_readout(self))
 
 
-class ResNet(Network):
+class ResNet(_Fixed):
     """Wide residual network: a 3 x 3 convolution, three groups of residual blocks, global average, a Dense readout.
 
     A block adds [activation, convolution] twice to its input; the first block of a group adds them to a convolution of
@@ -190,12 +195,6 @@ class ResNet(Network):
     """
 
     n_blocks: int
-    activation: str | Callable[..., Any] | Activation
-    weight_var: Any
-    bias_var: Any
-    readout_weight_var: Any
-    readout_bias_var: Any
-    _leaves = ("weight_var", "bias_var", "readout_weight_var", "readout_bias_var")
 
     def __init__(
         self,
