@@ -192,11 +192,13 @@ def evaluate(make: Callable[[], Candidate], problem: Problem, rows: np.ndarray, 
 def busy_cores() -> Iterator[None]:
     """Share the cores among fits by threads, with a BLAS that does not start its own besides.
 
-    A network that is stopped after a set number of epochs warns that it has not converged, which is meant.
+    A network that is stopped after a set number of epochs warns that it has not converged, which is meant. Threads that
+    change the filters of warnings at the same time can leave none for a moment, which scikit-learn takes for a mistake.
     """
     n_jobs = min(joblib.cpu_count(), MOST_THREADS)
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.filterwarnings("ignore", category=ConvergenceWarning, module=r"sklearn\.neural_network")
+        warnings.filterwarnings("ignore", message=r"`sklearn\.utils\.parallel\.delayed` should", category=UserWarning)
         with joblib.parallel_config(backend="threading", n_jobs=n_jobs):
             yield
 
