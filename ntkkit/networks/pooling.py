@@ -151,8 +151,8 @@ class _Window(Pool):
 class AvgPool(_Window):
     """Average over windows of positions; under "SAME" over those that are inside the image.
 
-    k[P, P'] <- mean of k[p, p'] over p in P and p' in P', and the NTK alike. Behind it float32 kernels of near duplicates
-    (relative distance 1e-4) err by some 2e-5 of sqrt(K_ii K_jj), others and those of exact ones by 1e-6.
+    k[P, P'] <- mean of k[p, p'] over p in P and p' in P', and the NTK alike. Behind it float32 kernels of near
+    duplicates (relative distance 1e-4) err by some 2e-5 of sqrt(K_ii K_jj), others and those of exact ones by 1e-6.
 
     Parameters
     ----------
