@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jax import Array
@@ -66,6 +68,11 @@ class Layer(FrozenValue):
         return None
 
 
+def _of_any(flag: str) -> Any:
+    """The property of having a part of which the flag is true."""
+    return property(lambda self: any(getattr(part, flag) for part in self.parts))
+
+
 class Composite(Layer):
     """A layer made of layers: it is what any of them is."""
 
@@ -74,43 +81,30 @@ class Composite(Layer):
     def parts(self) -> tuple[Layer, ...]:
         """The layers."""
 
-    @property
-    def trainable(self) -> bool:  # type: ignore[override]
-        return any(part.trainable for part in self.parts)
-
-    @property
-    def spatial(self) -> bool:  # type: ignore[override]
-        return any(part.spatial for part in self.parts)
-
-    @property
-    def mixes(self) -> bool:  # type: ignore[override]
-        return any(part.mixes for part in self.parts)
-
-    @property
-    def needs_variance(self) -> bool:  # type: ignore[override]
-        return any(part.needs_variance for part in self.parts)
-
-    @property
-    def redraws(self) -> bool:  # type: ignore[override]
-        return any(part.redraws for part in self.parts)
-
-    @property
-    def pools(self) -> bool:  # type: ignore[override]
-        return any(part.pools for part in self.parts)
+    trainable = _of_any("trainable")
+    spatial = _of_any("spatial")
+    mixes = _of_any("mixes")
+    pools = _of_any("pools")
+    redraws = _of_any("redraws")
+    needs_variance = _of_any("needs_variance")
 
 
 class Chain(Composite):
     """A composite whose parts follow one another."""
 
     def sizes_after(self, sizes: Sizes) -> Sizes:
-        for part in self.parts:
-            sizes = part.sizes_after(sizes)
-        return sizes
+        return functools.reduce(lambda sizes, part: part.sizes_after(sizes), self.parts, sizes)
 
     def offsets_before(self, offsets: Offsets, sizes: Sizes) -> Offsets:
-        before = [sizes]
-        for part in self.parts:
-            before.append(part.sizes_after(before[-1]))
-        for part, size in reversed(list(zip(self.parts, before, strict=False))):
-            offsets = part.offsets_before(offsets, size)
+        for part, before in backwards(self.parts, sizes):
+            offsets = part.offsets_before(offsets, before)
         return offsets
+
+
+def backwards(layers: Sequence[Layer], sizes: Sizes) -> list[tuple[Layer, Sizes]]:
+    """Layers that follow one another, the last first, each with the axes of positions before it."""
+    found = []
+    for layer in layers:
+        found.append((layer, sizes))
+        sizes = layer.sizes_after(sizes)
+    return found[::-1]

@@ -13,12 +13,11 @@ from jax import Array
 from ntkkit.networks.state import Positions, State
 
 
-def rolled(values: Array, row: int | Array, *, axis: int = 1) -> Array:
-    """Rows h + row, around the edge, at h."""
+def rolled(values: Array, row: int | Array) -> Array:
+    """Rows h + row, around the edge, at h: (k, H, W, m)."""
     if isinstance(row, int) and row == 0:
         return values
-    twice = jnp.concatenate([values, values], axis=axis)
-    return jax.lax.dynamic_slice_in_dim(twice, row, values.shape[axis], axis)
+    return jax.lax.dynamic_slice_in_dim(jnp.concatenate([values, values], axis=1), row, values.shape[1], axis=1)
 
 
 def beside(values: Sequence[Array], columns: Sequence[int]) -> Array:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ntkkit.networks.layer import Chain, Composite, Layer
+from ntkkit.networks.layer import Chain, Composite, Layer, backwards
 from ntkkit.networks.offsets import ITSELF, Offsets, Sizes
 from ntkkit.networks.positions import apart, by_column, itself, placed
 from ntkkit.networks.state import Positions, State
@@ -179,17 +179,13 @@ def _known(state: State | Slabs) -> State:
 
 def needed(layers: Sequence[Layer], sizes: Sizes) -> tuple[Offsets, Offsets]:
     """The offsets that layers need of pairs of images, and of images with themselves for variances behind pools."""
-    layers = list(_flat(layers))
-    before = [sizes]
-    for layer in layers:
-        before.append(layer.sizes_after(before[-1]))
     pairs, own, variances = Offsets(), Offsets(), False
-    for layer, sizes in reversed(list(zip(layers, before, strict=False))):
-        pairs = layer.offsets_before(pairs, sizes)
+    for layer, here in backwards(list(_flat(layers)), sizes):
+        pairs = layer.offsets_before(pairs, here)
         if layer.pools and (variances or (isinstance(layer, Composite) and layer.needs_variance)):
-            own = Offsets.all(sizes) if isinstance(layer, Composite) else layer.offsets_before(ITSELF.union(own), sizes)
+            own = Offsets.all(here) if isinstance(layer, Composite) else layer.offsets_before(ITSELF.union(own), here)
         elif own.rows:
-            own = layer.offsets_before(own, sizes)
+            own = layer.offsets_before(own, here)
         variances = variances or layer.needs_variance
     return pairs, own
 

@@ -16,7 +16,7 @@ from ntkkit.networks import Convolutional
 from ntkkit.networks.network import Network
 from ntkkit.report.cnn import TrainedNetwork
 from ntkkit.report.models import NTK_MACHINE, Candidate, as_candidate
-from ntkkit.report.problem import Grids, Problem
+from ntkkit.report.problem import Grids, Problem, clothes
 
 # Training pictures, and as many to test on: the time of the kernels grows with the square.
 N_PICTURES = 120
@@ -32,22 +32,13 @@ def images_problem() -> Problem:
     train, test = (_first_of_each(y, rows, N_PICTURES) for rows in (data.train_idx, data.test_idx))
     X, side = averaged(data.data, BLOCK), data.data.shape[1] // BLOCK
     X = ImageStandardizer().fit(X[train]).transform(X)
-    return Problem(
-        title="Fashion-MNIST as pictures",
-        task="classification",
-        X_train=X[train],
-        y_train=y[train],
-        X_test=X[test],
-        y_test=y[test],
-        target="kind of clothing",
-        facts=(
-            f"The first {len(train)} training and {len(test)} test pictures of the official split, "
-            f"{len(data.target_names)} kinds of clothes alike.",
-            f"To save time, means over {BLOCK} x {BLOCK} pixels: {side} x {side}, standardised by the training pixels.",
-        ),
-        grids=IMAGE_GRIDS,
-        image_shape=(side, side),
+    facts = (
+        f"The first {len(train)} training and {len(test)} test pictures of the official split, "
+        f"{len(data.target_names)} kinds of clothes alike.",
+        f"To save time, means over {BLOCK} x {BLOCK} pixels: {side} x {side}, standardised by the training pixels.",
     )
+    shape = (side, side)
+    return clothes("Fashion-MNIST as pictures", X, y, train, test, facts=facts, grids=IMAGE_GRIDS, image_shape=shape)
 
 
 def averaged(images: np.ndarray, block: int) -> np.ndarray:

@@ -97,17 +97,22 @@ def fashion_problem() -> Problem:
     y = data.target_names[data.target]
     train, test = data.train_idx, data.test_idx
     height, width = data.data.shape[1:3]
+    fact = (
+        f"{len(train)} training and {len(test)} test pictures of {height} x {width} pixels, "
+        f"{len(data.target_names)} kinds of clothes; the official split, pixels scaled to [0, 1]."
+    )
+    return clothes("Fashion-MNIST", X, y, train, test, facts=(fact,), image_shape=(height, width))
+
+
+def clothes(title: str, X: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray, **settings: Any) -> Problem:
+    """The problem of telling pictures of clothes, by rows of X that are trained and tested on."""
     return Problem(
-        title="Fashion-MNIST",
+        title=title,
         task="classification",
         X_train=X[train],
         y_train=y[train],
         X_test=X[test],
         y_test=y[test],
         target="kind of clothing",
-        facts=(
-            f"{len(train)} training and {len(test)} test pictures of {height} x {width} pixels, "
-            f"{len(data.target_names)} kinds of clothes; the official split, pixels scaled to [0, 1].",
-        ),
-        image_shape=(height, width),
+        **settings,
     )

@@ -396,7 +396,7 @@ def test_a_small_disk_is_refused_at_once(X, tmp_path, monkeypatch):
 
 
 def test_a_full_small_disk(tmp_path, evaluated):
-    """A file system of 300 kB, where this process may mount one."""
+    """The same with a file system of 300 kB, then one that is read-only, where this process may mount one."""
     path = tmp_path / "disk"
     path.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", path], capture_output=True).returncode:
