@@ -60,6 +60,7 @@ class _Global(Pool):
             return jnp.sum(means * across.astype(values.dtype)[:, None], axis=1)
 
         def part(state: State) -> Parts:
+            # written first: what XLA fuses into a sum, it evaluates one number after the other
             covariance = apart(lambda x: x, state.covariance)
             ntk = None if state.ntk is None else mean(apart(lambda x: x, state.ntk))
             anti = None if state.anti is None else jnp.zeros(())
