@@ -31,6 +31,7 @@ from ntkkit.networks import (
     Sign,
     Step,
 )
+from ntkkit.networks.network import Layered
 
 # Activations that rise or fall throughout on either side of 0: extremes are at the ends of an interval, or at 0.
 _SPLIT_AT_ZERO = (
@@ -169,6 +170,8 @@ def largest_radius(certified: Callable[[np.ndarray], np.ndarray], start: np.ndar
 
 
 def _checked(network: Network, X: Any) -> np.ndarray:
+    if not isinstance(network, Layered):
+        raise TypeError(f"Interval bounds are for layers one after another, such as FullyConnected; found {network!r}.")
     return check_inputs(X, kind=network.input_kind, input_shape=network.input_shape).astype(np.float64)
 
 
@@ -177,9 +180,9 @@ def _propagate(network: Network, params: Any, X: np.ndarray, radii: np.ndarray) 
     return _through(network, params, X - radii[:, None], X + radii[:, None])
 
 
-def _through(layer: Layer, params: Any, low: Array, high: Array) -> tuple[Array, Array]:
+def _through(layer: Network | Layer, params: Any, low: Array, high: Array) -> tuple[Array, Array]:
     """The intervals after a layer."""
-    if isinstance(layer, Network):
+    if isinstance(layer, Layered):
         low, high = layer._rows(low), layer._rows(high)
         for inner, param in zip(layer.sequence, params, strict=True):
             low, high = _through(inner, param, low, high)

@@ -24,7 +24,6 @@ from ntkkit.estimators._large import choose_solver
 from ntkkit.estimators._validation import check_kernel, is_precomputed
 from ntkkit.kernels import NNGP, NTK
 from ntkkit.model_selection.grams import Front, Shared
-from ntkkit.networks.families import Homogeneous
 
 # Estimators that hand X over to the one inside as it is, and where that is.
 WRAPPERS: dict[type, str] = {
@@ -211,7 +210,7 @@ class _Group:
 
 def depth_of(kernel: Any) -> int | None:
     """The depth, where one pass evaluates the kernel at several."""
-    if isinstance(kernel, (NTK, NNGP)) and isinstance(kernel.network, Homogeneous):
+    if isinstance(kernel, (NTK, NNGP)) and kernel.network.nested:
         return kernel.network.depth
     return None
 

@@ -11,7 +11,7 @@ from ntkkit.networks.convolution import Conv, check_padding, check_window
 from ntkkit.networks.families import Homogeneous, check_depth, check_family, dense_readout
 from ntkkit.networks.global_pooling import Flatten, GlobalAvgPool, LocalAvgPool
 from ntkkit.networks.layer import Layer
-from ntkkit.networks.network import Network, Serial
+from ntkkit.networks.network import Layered, Serial
 from ntkkit.networks.pooling import AvgPool
 from ntkkit.networks.value import check_count
 
@@ -120,7 +120,7 @@ class Convolutional(Homogeneous):
         return LocalAvgPool(self.pool_shape or (5,) * len(self.filter_shape))
 
 
-class _Fixed(Network):
+class _Fixed(Layered):
     """What families of a fixed architecture share."""
 
     activation: str | Callable[..., Any] | Activation

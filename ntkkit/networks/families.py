@@ -11,15 +11,16 @@ import jax.numpy as jnp
 from ntkkit.networks.activations import Activation, resolve_activation
 from ntkkit.networks.dense import Dense
 from ntkkit.networks.layer import Layer
-from ntkkit.networks.network import Limits, Network, check_shape, kernels_of
+from ntkkit.networks.network import Layered, Limits, check_shape, kernels_of
 from ntkkit.networks.propagation import Slabs, through
 from ntkkit.networks.state import State
 from ntkkit.networks.value import check_count, check_real, check_scales
 
 
-class Homogeneous(Network):
+class Homogeneous(Layered):
     """A network of `depth` blocks and a readout, whose shallower versions are its own beginnings."""
 
+    nested = True
     depth: int
     n_frozen_layers: int
 

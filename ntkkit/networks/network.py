@@ -19,7 +19,7 @@ from ntkkit.networks.layer import Chain, Layer, Shape
 from ntkkit.networks.offsets import Offsets, two
 from ntkkit.networks.propagation import Slabs, needed, through
 from ntkkit.networks.state import State, diagonal_state, tile_state
-from ntkkit.networks.value import check_count
+from ntkkit.networks.value import FrozenValue, check_count
 
 Limits = tuple[Array, Array]
 
@@ -29,10 +29,79 @@ IN_CACHE = 2**16
 SHORTEST_LOOP = 32
 
 
-class Network(Chain):
-    """A network: finite at any width by `init` and `apply`, infinite by `limits`. Itself a layer of larger networks."""
+class Network(FrozenValue):
+    """A network: finite at any width by `init` and `apply`, infinite by `limits`."""
 
     input_shape: Shape | None = None
+    nested: bool = False  # whether its shallower versions are its own beginnings: `limits` takes `depths`
+    depth: int  # of those that are
+
+    @property
+    @abstractmethod
+    def input_kind(self) -> str:
+        """What one input is: "rows" (features), or "images" of `input_shape`."""
+
+    @property
+    def tile_side(self) -> int | None:
+        """How many inputs make a tile that a CPU's cache holds; None leaves that to the engine."""
+        return None
+
+    @abstractmethod
+    def limits(self, X: Any, Y: Any, *, same: bool = False, depths: Sequence[int] | None = None) -> Limits:
+        """Both kernels of the infinitely wide network, in one pass.
+
+        Parameters
+        ----------
+        X, Y : arrays of shape (n, ...) and (m, ...)
+            Inputs of its kind, of a floating dtype. Pure jax: differentiable, and of the precision of the user's flag;
+            `ntkkit.NTK` is the checked, tiled, numpy face of this.
+        same : bool, default=False
+            Say so if X is Y: the diagonal is then exact. Static.
+        depths : sequence of int, optional
+            For families that have a depth: the kernels at each of these depths, stacked in front.
+
+        Returns
+        -------
+        nngp, ntk : arrays of shape (n, m), or (len(depths), n, m)
+            The ntk is NaN where the network has none (`Sign` or `Step` after trained parameters).
+        """
+
+    @abstractmethod
+    def limits_diag(self, X: Any, *, depths: Sequence[int] | None = None) -> Limits:
+        """The diagonals of `limits(X, X)`, each of shape (n,), at the cost of n pairs."""
+
+    @abstractmethod
+    def without_ntk(self, trained: bool = False) -> Layer | None:
+        """The layer in here, if any, that leaves no NTK to trained parameters before it; `trained`: there are some."""
+
+    @abstractmethod
+    def init(self, random_state: Any, input_shape: int | Sequence[int], *, width: int = 512, n_outputs: int = 1) -> Any:
+        """Parameters of the network at a finite width, every entry standard normal.
+
+        Parameters
+        ----------
+        random_state : int, RandomState instance, None, or jax key
+            As in scikit-learn; jax keys can be vmapped over.
+        input_shape : int or tuple of int
+            The shape of one input, without the batch.
+        width : int, default=512
+            Units (channels) of each hidden layer.
+        n_outputs : int, default=1
+            Units of the readout, the last layer.
+
+        Returns
+        -------
+        params : pytree of jax arrays
+        """
+
+    @abstractmethod
+    def apply(self, params: Any, inputs: Array) -> Array:
+        """The finite network's outputs: (n, ...) -> (n, n_outputs). Pure jax."""
+
+
+class Layered(Network, Chain):
+    """A network of layers one after another, of rows or images. Itself a layer of larger networks."""
+
     input_scale: Any = None  # what inputs are multiplied by, feature by feature
 
     @property
@@ -54,29 +123,11 @@ class Network(Chain):
 
     @property
     def input_kind(self) -> str:
-        """What one input is: "rows" (features), or "images" of `input_shape`."""
         return "rows" if self.input_shape is None else "images"
 
     # ---- infinite width
 
     def limits(self, X: Any, Y: Any, *, same: bool = False, depths: Sequence[int] | None = None) -> Limits:
-        """Both kernels of the infinitely wide network, in one pass.
-
-        Parameters
-        ----------
-        X, Y : arrays of shape (n, ...) and (m, ...)
-            Rows, or images of `input_shape`, of a floating dtype. Pure jax: differentiable, and of the precision of the
-            user's flag; `ntkkit.NTK` is the checked, tiled, numpy face of this.
-        same : bool, default=False
-            Say so if X is Y: the diagonal is then exact. Static.
-        depths : sequence of int, optional
-            For families that have a depth: the kernels at each of these depths, stacked in front.
-
-        Returns
-        -------
-        nngp, ntk : arrays of shape (n, m), or (len(depths), n, m)
-            The ntk is NaN where the network has none (`Sign` or `Step` after trained parameters).
-        """
         X, Y = self._inputs(X), self._inputs(Y)
         if not self.spatial:
             return self._limits(tile_state(X, Y, same=same), depths)
@@ -99,7 +150,6 @@ class Network(Chain):
         return nngp.reshape(shape), ntk.reshape(shape)
 
     def limits_diag(self, X: Any, *, depths: Sequence[int] | None = None) -> Limits:
-        """The diagonals of `limits(X, X)`, each of shape (n,), at the cost of n pairs."""
         X = self._inputs(X)
         if not self.spatial:
             return self._limits(diagonal_state(X), depths)
@@ -118,7 +168,6 @@ class Network(Chain):
 
     @property
     def tile_side(self) -> int | None:
-        """How many images make a tile that a CPU's cache holds; None for rows, which leave that to the engine."""
         if not self.spatial or self.input_shape is None:
             return None
         pairs, _ = self._offsets(None)
@@ -191,32 +240,14 @@ class Network(Chain):
     # ---- finite width
 
     def init(self, random_state: Any, input_shape: int | Sequence[int], *, width: int = 512, n_outputs: int = 1) -> Any:
-        """Parameters of the network at a finite width, every entry standard normal.
-
-        Parameters
-        ----------
-        random_state : int, RandomState instance, None, or jax key
-            As in scikit-learn; jax keys can be vmapped over.
-        input_shape : int or tuple of int
-            The shape of one input, without the batch.
-        width : int, default=512
-            Units (channels) of each hidden layer.
-        n_outputs : int, default=1
-            Units of the readout, the last layer.
-
-        Returns
-        -------
-        params : pytree of jax arrays
-        """
         shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
         check_count(width, "width", low=1)
         check_count(n_outputs, "n_outputs", low=1)
         if not self.spatial:
             shape = (math.prod(shape),)  # as `_rows` reads them
-        return self.initialize(_as_key(random_state), shape, width=width, n_outputs=n_outputs)[0]
+        return self.initialize(as_key(random_state), shape, width=width, n_outputs=n_outputs)[0]
 
     def apply(self, params: Any, inputs: Array) -> Array:
-        """The finite network's outputs: (n, ...) -> (n, n_outputs). Pure jax."""
         return self.forward(params, self._inputs(inputs))
 
     def forward(self, params: Any, inputs: Array) -> Array:
@@ -234,7 +265,7 @@ class Network(Chain):
         return [*params, param], shape
 
 
-class Serial(Network):
+class Serial(Layered):
     """Layers one after another; the last is the readout.
 
     Parameters
@@ -288,7 +319,8 @@ def check_shape(input_shape: Sequence[int] | None) -> Shape | None:
     return tuple(check_count(size, "input_shape", low=1) for size in input_shape)
 
 
-def _as_key(random_state: Any) -> Array:
+def as_key(random_state: Any) -> Array:
+    """A jax key, from whatever scikit-learn takes as `random_state`."""
     if isinstance(random_state, jax.Array):
         return random_state
     return jax.random.key(check_random_state(random_state).randint(np.iinfo(np.int32).max))
