@@ -16,7 +16,7 @@ from ntkkit.estimators import (
 from ntkkit.estimators._trusted import TRUSTED_TYPES
 from ntkkit.kernels import NNGP, NTK, Augmented, Constant, Kernel, Normalized, Product, Scaled, Sum
 from ntkkit.model_selection import KernelSearchCV
-from ntkkit.networks import Convolutional, FullyConnected, Myrtle, ResNet
+from ntkkit.networks import Convolutional, FullyConnected, Myrtle, Recurrent, ResNet
 
 __version__ = "0.1.0"
 
@@ -43,6 +43,7 @@ __all__ = [
     "NeuralKernelSVR",
     "Normalized",
     "Product",
+    "Recurrent",
     "ResNet",
     "Scaled",
     "Sum",

@@ -98,7 +98,7 @@ class Job:
         return np.asarray(in_x64(executable.call, self._leaves, *arrays))
 
     def on_device(self, rows: np.ndarray, length: int, device: jax.Device) -> jax.Array:
-        """Rows as an array of this dtype on a device, padded with zero rows to `length`."""
-        padded = np.zeros((length, *rows.shape[1:]), self.dtype)
-        padded[: len(rows)] = rows
+        """Rows as an array of this dtype on a device, the last one repeated to `length`."""
+        padded = np.empty((length, *rows.shape[1:]), self.dtype)
+        padded[: len(rows)], padded[len(rows) :] = rows, rows[-1]
         return in_x64(jax.device_put, padded, device)

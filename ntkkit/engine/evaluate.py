@@ -222,7 +222,8 @@ class Engine:
         tiles = Tiles(work, plan, n_devices=len(means.devices))
 
         def run(device: jax.Device, place: Rectangle) -> np.ndarray:
-            both = weights[place.rows, place.columns] + weights[place.columns, place.rows].T
+            rows, columns = tiles.entries(place, plan.whole)
+            both = weights[rows, columns] + weights.T[rows, columns]
             padded = np.zeros(plan.tile, plan.dtype)
             padded[: both.shape[0], : both.shape[1]] = both / 2 if place.top == place.left else both
             return tiles.whole(device, place, in_x64(jax.device_put, padded, device)).astype(np.float64)
@@ -262,12 +263,13 @@ class Engine:
         step, width = min(plan.tile[0], n_rows), plan.tile[1]
         n_columns = -(-len(Y) // width)
         fits = Y.nbytes <= means.budget // 4
-        tiles = Tiles(work, plan, n_devices=len(means.devices), keep_columns=n_columns if fits else ROWS_KEPT)
+        panels = replace(plan, block=(step, len(Y)))
+        tiles = Tiles(work, panels, n_devices=len(means.devices), keep_columns=n_columns if fits else ROWS_KEPT)
 
         def run(device: jax.Device, rows: Rectangle) -> tuple[slice, Any]:
             panel = np.empty(rows.shape, plan.dtype)
             for place in rows.cut(step, width, upper=False):
-                panel[:, place.columns] = tiles(device, place)
+                panel[tiles.entries(place, rows)] = tiles(device, place)
             return rows.rows, apply(panel)
 
         pieces = Rectangle(0, len(X), 0, len(Y)).cut(step, len(Y), upper=False)
@@ -381,9 +383,9 @@ def _checked(kernel: Kernel, X: Any, Y: Any = None) -> tuple[np.ndarray, np.ndar
         kernel.examine(X)
         return X, None
     Y = kernel.check_inputs(Y, name="Y")
-    if Y.shape[1:] != X.shape[1:]:
+    if Y.shape[-1] != X.shape[-1]:
         raise ValueError(
-            f"Y must have as many features as X: found Y with {Y.shape[1]} and X with {X.shape[1]}; "
+            f"Y must have as many features as X: found Y with {Y.shape[-1]} and X with {X.shape[-1]}; "
             "pass rows with the same columns."
         )
     kernel.examine(X, Y)

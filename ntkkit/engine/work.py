@@ -55,7 +55,8 @@ class Work:
 
     def bytes_in_flight(self, tile: tuple[int, int], devices: Sequence[jax.Device], *, operand: bool = False) -> int:
         """What the tiles in flight on one memory need: all devices' on a CPU, one's elsewhere."""
-        shapes = [(side, *self.X.shape[1:]) for side in tile]
+        sides = self.X, self.X if self.Y is None else self.Y
+        shapes = [(length, *side.shape[1:]) for length, side in zip(tile, sides, strict=True)]
         same = self.Y is None and tile[0] >= len(self.X)
         executable = self.job.executable(*shapes, *[tile] * operand, device=devices[0], same=same)
         rows = ROWS_KEPT * sum(int(np.prod(shape)) for shape in shapes) * self.job.dtype.itemsize
@@ -95,15 +96,26 @@ class Tiles:
 
     def __init__(self, work: Work, plan: Plan, *, n_devices: int, keep_columns: int = ROWS_KEPT) -> None:
         self.work, self.plan = work, plan
-        height, width = plan.tile
-        self.rows = Rows(work.job, work.X, height, keep=ROWS_KEPT * n_devices)
-        keep = keep_columns * n_devices
-        self.columns = self.rows if work.Y is None else Rows(work.job, work.Y, width, keep=keep)
+        (height, width), (n_rows, n_columns) = plan.tile, plan.block
+        self.row_order = self.column_order = _by_length(work.kernel, work.X, n_rows)
+        self.rows = Rows(work.job, _taken(work.X, self.row_order), height, keep=ROWS_KEPT * n_devices)
+        self.columns = self.rows
+        if work.Y is not None:
+            self.column_order = _by_length(work.kernel, work.Y, n_columns)
+            taken = _taken(work.Y, self.column_order)
+            self.columns = Rows(work.job, taken, width, keep=keep_columns * n_devices)
 
     def __call__(self, device: jax.Device, place: Rectangle) -> np.ndarray:
         """One tile, of the size of what is there."""
         height, width = place.shape
         return self.whole(device, place)[..., :height, :width]
+
+    def entries(self, place: Rectangle, outer: Rectangle) -> tuple[Any, Any]:
+        """Where the rows and columns of a tile are, counted from the first ones of what holds it."""
+        inside = place.inside(outer)
+        if self.row_order is None or self.column_order is None:
+            return inside.rows, inside.columns
+        return (self.row_order[place.rows] - outer.top)[:, None], self.column_order[place.columns] - outer.left
 
     def whole(self, device: jax.Device, place: Rectangle, *operands: Array) -> np.ndarray:
         """What the function returns for a tile of full size and its operands."""
@@ -125,6 +137,21 @@ class Tiles:
             start, n_tiles = time.perf_counter(), 4 * workers.count
             list(workers.map(self, [place] * n_tiles))
         return (time.perf_counter() - start) / n_tiles
+
+
+def _by_length(kernel: Kernel, X: np.ndarray, group: int) -> np.ndarray | None:
+    """An order of inputs in which those of a tile are alike in length, and each stays in its group of consecutive ones.
+
+    None where lengths are all the same.
+    """
+    lengths = kernel.lengths(X)
+    if lengths is None or (lengths == lengths[0]).all():
+        return None
+    return np.lexsort((lengths, np.arange(len(X)) // group))
+
+
+def _taken(X: np.ndarray, order: np.ndarray | None) -> np.ndarray:
+    return X if order is None else X[order]
 
 
 class Part(NamedTuple):
@@ -193,13 +220,14 @@ def evaluate_blocks(
 
     def run(device: jax.Device, item: Item) -> Item:
         block, part, place, _ = item
-        tile, inside = evaluate(device, place), place.inside(block)
+        tile, (rows, columns) = evaluate(device, place), evaluate.entries(place, block)
         transposed = np.swapaxes(tile, -1, -2)
         if plan.symmetric and place.top == place.left:  # here and not in the tile, where XLA would compute all twice
             tile = transposed = (tile + transposed) / 2
-        part.here[..., inside.rows, inside.columns] = tile
+        part.here[..., rows, columns] = tile
         if part.mirror is not None:
-            part.mirror[..., inside.columns, inside.rows] = transposed
+            mirrored = (columns, rows) if isinstance(rows, slice) else (columns[:, None], rows.T)
+            part.mirror[..., *mirrored] = transposed
         return item
 
     with Workers(devices) as workers:

@@ -19,7 +19,7 @@ CHUNK_BYTES = 2**26  # for what is computed of the rows taken at a time
 
 
 class RandomNetworks:
-    """Random networks, and their features Z(X), (n, d) -> (n, n_components), with E[Z Z'] = K up to O(1 / width).
+    """Random networks, and their features Z(X), (n, ...) -> (n, n_components), with E[Z Z'] = K up to O(1 / width).
 
     NNGP: the outputs of one network with `n_components` hidden units a layer and `n_components` readout units, which
     are independent given the hidden layers.
@@ -32,20 +32,20 @@ class RandomNetworks:
     Parameters
     ----------
     kernel : NTK or NNGP
-    n_features : int
-        Columns of the inputs.
+    input_shape : tuple of int
+        Of one input.
     n_components : int
         Columns of the features.
     rng : RandomState
     """
 
-    def __init__(self, kernel: NTK | NNGP, n_features: int, n_components: int, rng: RandomState) -> None:
+    def __init__(self, kernel: NTK | NNGP, input_shape: tuple[int, ...], n_components: int, rng: RandomState) -> None:
         self.network, self.tangents = kernel.network, isinstance(kernel, NTK)
         size = min(n_components, math.ceil(8 * math.sqrt(n_components))) if self.tangents else n_components
         self.sizes = [len(part) for part in np.array_split(range(n_components), math.ceil(n_components / size))]
         width, n_outputs = (size + 1, 1) if self.tangents else (size, size)
         init = functools.partial(self.network.init, width=width, n_outputs=n_outputs)
-        draws = [in_x64(lambda: init(rng, n_features)) for _ in self.sizes]
+        draws = [in_x64(lambda: init(rng, input_shape)) for _ in self.sizes]
         self.params = [jax.tree.map(np.asarray, draw) for draw in draws]
         n_params = sum(leaf.size for leaf in jax.tree.leaves(self.params[0]))
         self.signs = [rng.choice(np.array([-1, 1], np.int8), n_params) if self.tangents else None for _ in self.sizes]
@@ -61,7 +61,7 @@ class RandomNetworks:
             start, stop = stop, stop + size
             cast = jax.tree.map(lambda leaf: leaf.astype(X.dtype), params)
             for i in range(0, len(X), step):
-                rows = np.resize(X[i : i + step], (step, X.shape[1]))  # one shape, compiled once
+                rows = np.resize(X[i : i + step], (step, *X.shape[1:]))  # one shape, compiled once
                 if self.tangents:
                     part = in_x64(_tangents, structure, size, leaves, cast, signs, rows)
                 else:

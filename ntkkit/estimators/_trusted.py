@@ -84,6 +84,7 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "ntkkit.networks.rectifiers.Abs",
     "ntkkit.networks.rectifiers.LeakyRelu",
     "ntkkit.networks.rectifiers.Relu",
+    "ntkkit.networks.recurrent.Recurrent",
     "ntkkit.networks.series.Hermite",
     "ntkkit.networks.series.Monomial",
     "ntkkit.networks.series.Polynomial",

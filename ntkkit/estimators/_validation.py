@@ -10,10 +10,11 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.gaussian_process.kernels import Kernel as SklearnKernel
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
 from ntkkit.kernels import NTK
 from ntkkit.kernels.inputs import flatten_images
+from ntkkit.kernels.sequences import as_sequences
 from ntkkit.networks import FullyConnected
 from ntkkit.networks.network import Network
 
@@ -46,7 +47,7 @@ def check_input(
     estimator : BaseEstimator
         Whose input it is.
     X : array-like
-        Rows (n, d) or, if the kernel reads images, (n, *input_shape) or flattened rows.
+        Rows (n, d) or, if the kernel reads images, (n, *input_shape) or flattened rows; sequences, if it reads those.
     y : array-like, optional
         Targets.
     kernel : kernel, callable or "precomputed"
@@ -58,7 +59,7 @@ def check_input(
 
     Returns
     -------
-    ndarray of shape (n, d), or tuple of it and y
+    ndarray of shape (n, d), (n, T, m) for sequences, or tuple of it and y
         X in float32 if it was, else in float64; y in float64 with `y_numeric`.
 
     Raises
@@ -72,8 +73,12 @@ def check_input(
         raise TypeError(f"y is a sparse {y.format} array of shape {y.shape}; it must be dense: use y.toarray().")
     with remedies():
         checks["copy"] = reset and not is_precomputed(kernel)  # X stays with the estimator: it must be its own
-        rows = _as_rows(X, kernel)
-        checked = validate_data(estimator, rows, y, reset=reset, dtype=[np.float64, np.float32], **checks)
+        kind = getattr(kernel, "input_kind", "rows")
+        if kind == "sequences":
+            checked = _check_sequences(estimator, X, y, reset=reset, **checks)
+        else:
+            rows = flatten_images(X, kernel.input_shape) if kind == "images" else X
+            checked = validate_data(estimator, rows, y, reset=reset, dtype=[np.float64, np.float32], **checks)
         return (checked[0], checked[1].astype(np.float64)) if checks.get("y_numeric") else checked
 
 
@@ -89,16 +94,23 @@ def remedies() -> Iterator[None]:
         raise ValueError("\n".join([str(error), *found])) from error
 
 
-def _as_rows(X: Any, kernel: Any) -> Any:
-    kind = getattr(kernel, "input_kind", "rows")
-    if kind == "images":
-        return flatten_images(X, kernel.input_shape)
-    if kind != "rows":
+def _check_sequences(estimator: BaseEstimator, X: Any, y: Any, *, reset: bool, copy: bool, **checks: Any) -> Any:
+    """What `validate_data` does, for sequences; `n_features_in_` are features a step."""
+    X = as_sequences(X)
+    n_features = X.shape[2]
+    if reset:
+        estimator.n_features_in_ = n_features
+        vars(estimator).pop("feature_names_in_", None)
+    elif n_features != estimator.n_features_in_:
         raise ValueError(
-            f"The kernel {kernel!r} reads {kind}, which estimators cannot: they read rows and images. Evaluate it "
-            "yourself and pass kernel='precomputed'."
+            f"X has {n_features} features a step, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features a step."
         )
-    return X
+    if isinstance(y, str) and y == "no_validation":
+        return X
+    y = validate_data(estimator, y=y, **checks)
+    check_consistent_length(X, y)
+    return X, y
 
 
 def check_kernel(estimator: BaseEstimator) -> Any:

@@ -39,11 +39,10 @@ class _Pair(Composite):
 
     def __init__(self, k1: Kernel, k2: Kernel) -> None:
         self.k1, self.k2 = check_operand(k1, "k1"), check_operand(k2, "k2")
-        shapes = {k.input_shape for k in (k1, k2) if not isinstance(k, Constant)}
-        if len(shapes) > 1:
-            raise ValueError(
-                f"k1 and k2 must read the same inputs; their input shapes are {k1.input_shape} and {k2.input_shape}."
-            )
+        read = [(k.input_kind, k.input_shape) for k in (k1, k2) if not isinstance(k, Constant)]
+        if len(set(read)) > 1:
+            found = " and ".join(kind if shape is None else f"{kind} of shape {shape}" for kind, shape in read)
+            raise ValueError(f"k1 and k2 must read the same inputs, found kernels of {found}.")
 
     @property
     def _reader(self) -> Kernel:

@@ -12,6 +12,7 @@ from sklearn.gaussian_process.kernels import Hyperparameter
 from sklearn.gaussian_process.kernels import Kernel as SklearnKernel
 
 from ntkkit.kernels.inputs import check_inputs
+from ntkkit.kernels.sequences import lengths
 from ntkkit.networks.value import Value
 
 DEFAULT_BOUNDS = (1e-5, 1e5)
@@ -41,7 +42,7 @@ class Kernel(Value, SklearnKernel):
 
     @property
     def input_kind(self) -> str:
-        """What one input is: "rows" or "images"."""
+        """What one input is: "rows", "images" or "sequences"."""
         return "rows"
 
     @property
@@ -62,7 +63,7 @@ class Kernel(Value, SklearnKernel):
         Parameters
         ----------
         X : array-like of shape (n, d)
-            Inputs; images too, where the network has `input_shape`.
+            Inputs; images too, where the network has `input_shape`; sequences, for recurrent networks.
         Y : array-like of shape (m, d), optional
             Other inputs; None (or X itself) means X, evaluated on one triangle.
         eval_gradient : bool, default=False
@@ -98,10 +99,15 @@ class Kernel(Value, SklearnKernel):
         """X as an array of rows that `tile` takes, or an error that names the argument and what was found."""
         return check_inputs(X, kind=self.input_kind, input_shape=self.input_shape, name=name)
 
+    def lengths(self, X: np.ndarray) -> np.ndarray | None:
+        """What the time of each checked input grows with; None where all are alike."""
+        return lengths(X) if self.input_kind == "sequences" else None
+
     def examine(self, X: np.ndarray, Y: np.ndarray | None = None) -> None:
         """Warn if checked inputs (Y=None: X with itself) make the kernel less exact than it is elsewhere.
 
-        The engine calls this once before it evaluates; kernels of kernels pass it on.
+        The engine calls this once before it evaluates; kernels of kernels pass it on. Raises ValueError if the inputs
+        are none that the kernel takes together.
         """
         for _, child in self._children():
             if isinstance(child, Kernel):

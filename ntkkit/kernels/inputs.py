@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
+from ntkkit.kernels.sequences import as_sequences
+
 
 def check_inputs(X: Any, *, kind: str, input_shape: tuple[int, ...] | None, name: str = "X") -> np.ndarray:
-    """Inputs as a finite numeric array of rows: (n, d), or images (n, *input_shape) flattened.
+    """Inputs as a numeric array: finite rows (n, d), images (n, *input_shape) flattened, or sequences (n, T, m).
 
     Raises
     ------
@@ -21,8 +23,8 @@ def check_inputs(X: Any, *, kind: str, input_shape: tuple[int, ...] | None, name
     """
     if kind == "images":
         return check_array(flatten_images(X, input_shape, name), dtype="numeric", input_name=name)
-    if kind != "rows":
-        raise ValueError(f"{name}: the kernel reads {kind!r}; ntkkit evaluates kernels of 'rows' and 'images'.")
+    if kind == "sequences":
+        return as_sequences(X, name)
     if np.ndim(X) > 2:
         raise ValueError(
             f"Expected 2D array, {name} has shape {np.shape(X)}. For images, give the network its input_shape="

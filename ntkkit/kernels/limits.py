@@ -44,6 +44,7 @@ class _LimitKernel(Kernel):
 
     def examine(self, X: np.ndarray, Y: np.ndarray | None = None) -> None:
         arrays = [X] if Y is None else [X, Y]
+        self.network.check_together(arrays)
         warn_of_quadrature(self.network, arrays, result_dtype(*arrays))
 
 

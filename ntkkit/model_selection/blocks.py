@@ -60,6 +60,11 @@ class Reader:
         return kernel(X, X if Y is None else Y)  # as SVC and KernelRidge call it
 
 
+def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Equality of arrays in which NaN, behind the end of sequences, is equal to NaN."""
+    return one.shape == other.shape and bool(np.all((one == other) | ((one != one) & (other != other))))
+
+
 def _attempt(function: Any, *args: Any) -> Any:
     try:
         return function(*args)
@@ -100,7 +105,8 @@ class Inputs:
     def repeats(self, folds: Folds) -> bool:
         """Whether the data are read in predict as they were in fit; some transformers fit otherwise (TargetEncoder)."""
         if self._repeats is None and self.transformer is not None:
-            self._repeats = np.array_equal(self.read_new(folds.data(self.rows)), self.X)
+            again = self.read_new(folds.data(self.rows))
+            self._repeats = _alike(again, self.X)
         return self._repeats is not False
 
     def read_new(self, X: Any) -> Any:

@@ -17,6 +17,7 @@ from ntkkit.networks.pooling import AvgPool, SumPool
 from ntkkit.networks.quadrature import Quadrature, QuadratureWarning
 from ntkkit.networks.rectified_powers import RectifiedMonomial
 from ntkkit.networks.rectifiers import ABRelu, Abs, LeakyRelu, Relu
+from ntkkit.networks.recurrent import Recurrent
 from ntkkit.networks.series import Hermite, Monomial, Polynomial
 from ntkkit.networks.sigmoids import Erf, SigmoidLike
 from ntkkit.networks.steps import Sign, Step
@@ -55,6 +56,7 @@ __all__ = [
     "QuadratureWarning",
     "Rbf",
     "RectifiedMonomial",
+    "Recurrent",
     "Relu",
     "ResNet",
     "Residual",

@@ -39,7 +39,7 @@ class Network(FrozenValue):
     @property
     @abstractmethod
     def input_kind(self) -> str:
-        """What one input is: "rows" (features), or "images" of `input_shape`."""
+        """What one input is: "rows" (features), "images" of `input_shape`, or "sequences" of rows."""
 
     @property
     def tile_side(self) -> int | None:
@@ -69,6 +69,13 @@ class Network(FrozenValue):
     @abstractmethod
     def limits_diag(self, X: Any, *, depths: Sequence[int] | None = None) -> Limits:
         """The diagonals of `limits(X, X)`, each of shape (n,), at the cost of n pairs."""
+
+    def meet(self, X: Any) -> None:
+        """Have activations meet the variances that these inputs make. Pure jax."""
+        self.limits_diag(X)
+
+    def check_together(self, arrays: Sequence[np.ndarray]) -> None:
+        """Raise ValueError if these inputs, each of its kind, are none that the network reads together."""
 
     @abstractmethod
     def without_ntk(self, trained: bool = False) -> Layer | None:

@@ -193,7 +193,7 @@ def _probe(structure: Any, shape: tuple[int, ...], dtype: np.dtype) -> tuple[lis
         met: list[tuple[Quadrature, Array]] = []
         token = _MET.set(met)
         try:
-            jax.tree.unflatten(structure, leaves).limits_diag(rows)
+            jax.tree.unflatten(structure, leaves).meet(rows)
         finally:
             _MET.reset(token)
         activations[:] = [activation for activation, _ in met]
@@ -211,7 +211,7 @@ def _has_quadrature(layer: Layer) -> bool:
 
 def _extremes(rows: np.ndarray) -> np.ndarray:
     """The rows of the smallest and of the largest norm."""
-    norms = np.linalg.norm(rows.reshape(len(rows), -1), axis=1)
+    norms = np.nansum(rows.reshape(len(rows), -1).astype(float) ** 2, axis=1)
     return rows[[norms.argmin(), norms.argmax()]]
 
 

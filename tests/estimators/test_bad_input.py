@@ -6,11 +6,10 @@ import pytest
 import scipy.sparse
 from scipy.linalg import LinAlgError
 from sklearn.exceptions import NotFittedError
-from sklearn.gaussian_process.kernels import RBF
 
 from ntkkit.estimators import NeuralKernelClassifier, NeuralKernelRegressor
 from ntkkit.kernels import NTK
-from ntkkit.networks import FullyConnected
+from ntkkit.networks import FullyConnected, Recurrent
 
 X = np.random.default_rng(0).normal(size=(6, 3))
 Y = np.array([0, 1, 0, 1, 1, 0])
@@ -23,10 +22,7 @@ def changed(value):
     return wrong
 
 
-class ReadsSequences(RBF):
-    input_kind = "sequences"
-
-
+SEQUENCES = NTK(Recurrent())
 BOTH = {  # name: what differs from a good fit, and what the message says
     "NaN": ({"X": changed(np.nan)}, r"Input X contains NaN(.|\n)*imputer"),
     "inf": ({"X": changed(np.inf)}, r"Input X contains infinity(.|\n)*Clip or drop"),
@@ -53,7 +49,12 @@ BOTH = {  # name: what differs from a good fit, and what the message says
     "a network": ({"kernel": FullyConnected()}, r"'kernel' parameter .* Got FullyConnected\(\) .*NTK\(network\)"),
     "a class": ({"kernel": NTK}, r"'kernel' parameter .* Got <class .*NTK\(FullyConnected\(\)\)"),
     "a number": ({"kernel": 3}, r"'kernel' parameter .* Got 3 instead"),
-    "sequences": ({"kernel": ReadsSequences()}, r"reads sequences.*kernel='precomputed'"),
+    "hole in a sequence": (
+        {"kernel": SEQUENCES, "X": changed(np.nan)},
+        r"X has NaN inside sequence 2, at step 1 of 3.*(Interpolate|drop the step)",
+    ),
+    "empty sequence": ({"kernel": SEQUENCES, "X": [[0.0]] * 5 + [[]]}, "Sequence 5 of X is empty: drop it"),
+    "sequences and long y": ({"kernel": SEQUENCES, "y": [*Y, 1]}, r"numbers of samples: \[6, 7\]"),
     "wrong image": (
         {"kernel": IMAGES, "X": X.reshape(6, 1, 3, 1)},
         r"X has shape \(6, 1, 3, 1\).* input_shape is \(3, 1, 1\).*change input_shape",

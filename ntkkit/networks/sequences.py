@@ -1,0 +1,105 @@
+"""Sequences of unequal lengths: arrays (n, T, m) that are NaN behind the end of each."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ntkkit.networks.state import safe_ratio, safe_sqrt
+
+# Up to so many features a step, distances of steps are sums over features; a matrix product is slower there.
+FEW_FEATURES = 4
+# So many steps are skipped together where no sequence is, and are evaluated again for derivatives.
+SEGMENT = 8
+
+
+class Sequences(NamedTuple):
+    """Sequences, one step after another.
+
+    Attributes
+    ----------
+    values : Array of shape (T, n, m)
+        Zero where a sequence is not; T is a multiple of `SEGMENT`.
+    first, last : Array of shape (n,)
+        Its first step, and the one behind its last.
+    """
+
+    values: Array
+    first: Array
+    last: Array
+
+    @classmethod
+    def of(cls, X: Any) -> Self:
+        """From an array (n, T, m), or (n, T) of one feature, with NaN behind the ends."""
+        X = jnp.asarray(X)
+        if not jnp.issubdtype(X.dtype, jnp.floating):
+            X = X.astype(jax.dtypes.canonicalize_dtype(np.float64))
+        X = X[..., None] if X.ndim == 2 else X
+        X = jnp.pad(X, [(0, 0), (0, -X.shape[1] % SEGMENT), (0, 0)], constant_values=jnp.nan)
+        there = ~jnp.isnan(X[..., 0])
+        values = jnp.where(there[..., None], X, 0)
+        return cls(jnp.moveaxis(values, 1, 0), jnp.zeros(len(X), int), jnp.sum(there, axis=1))
+
+    @property
+    def lengths(self) -> Array:
+        return self.last - self.first
+
+    @property
+    def reversed(self) -> Self:
+        """The last step first."""
+        return self._taken(self.last[None] - 1 - self._steps(), self.first, self.last)
+
+    @property
+    def ending_together(self) -> Self:
+        """All moved to end at T."""
+        n_steps = len(self.values)
+        moved = n_steps - self.last
+        return self._taken(self._steps() - moved[None], self.first + moved, self.last + moved)
+
+    def _steps(self) -> Array:
+        return jnp.arange(len(self.values))[:, None]
+
+    def _taken(self, source: Array, first: Array, last: Array) -> Self:
+        steps = self._steps()
+        inside = (steps >= first) & (steps < last)
+        values = jnp.take_along_axis(self.values, jnp.where(inside, source, 0)[..., None], axis=0)
+        return type(self)(jnp.where(inside[..., None], values, 0), first, last)
+
+    def directions(self) -> tuple[Array, Array]:
+        """Each step over its length, (T, m, n), zero where that is; and its mean square, (T, n)."""
+        dtype = self.values.dtype
+        wide = self.values.astype(jax.dtypes.canonicalize_dtype(np.float64))
+        squares = jnp.sum(wide * wide, axis=-1)
+        units = safe_ratio(wide, safe_sqrt(squares)[..., None])
+        n_features = wide.shape[-1]
+        if n_features <= FEW_FEATURES:
+            units = units.astype(dtype)
+        return jnp.moveaxis(units, -1, 1), (squares / n_features).astype(dtype)
+
+
+def distances(units1: Array, units2: Array, dtype: Any) -> tuple[Array, Array]:
+    """1 - correlation and 1 + correlation of directions (m, n), (m, k): (n, k), and (n, c, k) for (m, c, k).
+
+    Of one feature they are exact, of few sums of squares, and of more right to 4e-16, in which duplicates are equal.
+    """
+    if len(units1) == 1:
+        product = beside(units1[0], units2[0]) * units2[0]
+        return 1 - product, 1 + product
+    if len(units1) <= FEW_FEATURES:
+        pairs = [(beside(one, other), other) for one, other in zip(units1, units2, strict=True)]
+        near = sum((one - other) ** 2 for one, other in pairs) / 2
+        far = sum((one + other) ** 2 for one, other in pairs) / 2
+        return jnp.asarray(near), jnp.asarray(far)
+    correlation = jnp.tensordot(units1, units2, axes=(0, 0), precision=jax.lax.Precision.HIGHEST)
+    rounding = 4 * jnp.finfo(correlation.dtype).eps
+    near, far = (jnp.where(gap <= rounding, 0, gap) for gap in (1 - correlation, 1 + correlation))
+    return near.astype(dtype), far.astype(dtype)
+
+
+def beside(one: Array, other: Array) -> Array:
+    """Numbers (n,), as they combine with others of shape (k,) or (c, k) to (n, k) or (n, c, k)."""
+    return one.reshape(-1, *[1] * other.ndim)
