@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ntkkit.networks.activations import Activation
-from ntkkit.networks.sequences import SEGMENT, Sequences, beside, distances
-from ntkkit.networks.state import State, safe_ratio, safe_sqrt
+from ntkkit.networks.sequences import SEGMENT, Distances, Sequences, apart, beside, inputs_apart
+from ntkkit.networks.state import State
+from ntkkit.networks.tracks import Here, Lengths, Track
 
 # Numbers of an array that all fit in the cache of a CPU; see benchmarks/README.md.
 IN_CACHE = 2**15
@@ -25,7 +26,10 @@ Total = tuple[Array, Array]  # of hidden units: E[h h], and the NTK
 
 
 class Recurrence(NamedTuple):
-    """Recurrent layers on top of each other: z_t = sqrt(w / width) W h_(t-1) + sqrt(u / fan_in) U x_t + sqrt(b) b."""
+    """Recurrent layers on top of each other: z_t = sqrt(w / width) W h_(t-1) + sqrt(u / fan_in) U x_t + sqrt(b) b.
+
+    Pairs of steps that are no pair of any two sequences have finite numbers, which nothing counts or continues.
+    """
 
     recurrent_weight_var: Any
     input_weight_var: Any
@@ -69,8 +73,7 @@ class Recurrence(NamedTuple):
                 moments, totals = carry
                 t, here = step
                 s = (t + shifts) % longest
-                fresh, together = (mask[None, :, None] for mask in ((s == 0) | (t == 0), (s == 0) & (t == 0)))
-                states = self.advance(here, other.at(s), moments, fresh, together)
+                states = self.advance(here, other.at(s), moments)
                 counted = (t < X.last)[:, None, None] & (s[:, None] < Y.last) & (shifts < longest)[:, None]
                 return (_moments(states), _added(totals, [states[i] for i in layers], counted)), None
 
@@ -95,13 +98,12 @@ class Recurrence(NamedTuple):
         """Moments of all layers at the common end of sequences; with `every`, totals over the steps before."""
         one, other = tracks
         begins = jnp.maximum(one.first[:, None], other.first[None])
-        together = one.first[:, None] == other.first[None]
         used = jnp.arange(n_steps) >= begins.min()
 
         def advance(carry: Any, step: tuple[Array, Here, Here]) -> tuple[Any, None]:
             moments, totals = carry
             t, here, there = step
-            states = self.advance(here, there, moments, t == begins, together)
+            states = self.advance(here, there, moments)
             if every:
                 totals = _added(totals, [states[i] for i in layers], t >= begins)
             return (_moments(states), totals), None
@@ -113,72 +115,61 @@ class Recurrence(NamedTuple):
 
     # ---- one step
 
-    def advance(self, one: Here, other: Here, moments: Sequence[Moments], fresh: Array, together: Array) -> list[State]:
-        """States of pairs of hidden units after a step, a layer each.
-
-        Parameters
-        ----------
-        one, other : Here
-            The step of sequences (n,), and of others (k,) or (c, k).
-        moments : list of Moments
-            Before the step.
-        fresh : Array
-            Where one of a pair has no step before this: its hidden state is the initial one.
-        together : Array
-            Where neither has.
-        """
-        near, far = distances(one.units, other.units, one.var.dtype)
-        state = State(beside(one.var, other.var), other.var[None], near, far)
-        unequal = 1 - together.astype(near.dtype)
-        states = []
-        for var1, var2, before, trainable in zip(one.before, other.before, moments, self.trainable, strict=True):
-            hidden = State(
-                beside(var1, var2),
-                var2[None],
-                jnp.where(fresh, unequal, before.delta),
-                None if before.anti is None else jnp.where(fresh, 2 - unequal, before.anti),
-                None if before.ntk is None else jnp.where(fresh, 0, before.ntk),
-            )
-            state = self.activation.propagate(self.cell(state, hidden, trainable=trainable))
-            states.append(state)
+    def advance(self, one: Here, other: Here, moments: Sequence[Moments]) -> list[State]:
+        """States of pairs of hidden units after a step of sequences (n,) and others (k,) or (c, k), a layer each."""
+        states: list[State] = []
+        for rows, columns, before, trainable in zip(one.layers, other.layers, moments, self.trainable, strict=True):
+            left, right = Lengths(*(beside(row, columns.scale) for row in rows)), Lengths(*(c[None] for c in columns))
+            if states:
+                inputs, below = apart(left.input, right.input, states[-1].delta, states[-1].anti), states[-1].ntk
+            else:
+                inputs, below = inputs_apart(one.inputs, other.inputs, left.input, right.input), None
+            signed = not states or states[-1].anti is not None or before.anti is not None
+            z = self.cell(left, right, inputs, before, below, signed=signed, trainable=trainable)
+            states.append(self.activation.propagate(z))
         return states
 
-    def cell(self, below: State, before: State, *, trainable: bool) -> State:
-        """Statistics of z from those of x_t (or of the layer below) and of h_(t-1).
+    def cell(
+        self,
+        left: Lengths,
+        right: Lengths,
+        inputs: Distances,
+        before: Moments,
+        below: Array | None,
+        *,
+        signed: bool,
+        trainable: bool,
+    ) -> State:
+        """Statistics of z from those of x_t (or of the layer below, with its NTK) and of h_(t-1).
 
-        With s' = sqrt(q1' q2') of z and s_k = sqrt(q1_k q2_k) of its three terms, of which the bias has no distance,
+        With v_k the variance of the weights of a term of z, r_k its length and delta_k its distance,
 
-            s' delta' = sum_k s_k delta_k + sum_(k<l) (sqrt(q1_k q2_l) - sqrt(q1_l q2_k))^2 / (s' + sum_k s_k),
+            delta = sum_k v_k [(r_k(x) - r_k(y))^2 / 2 + r_k(x) r_k(y) delta_k],
 
-        sums of non-negative terms in which nothing cancels.
+        where nothing cancels.
         """
         w, u, b = self.recurrent_weight_var, self.input_weight_var, self.bias_var
-        var1, var2 = (u * x + w * h + b for x, h in ((below.var1, before.var1), (below.var2, before.var2)))
-        scale1, scale2 = safe_sqrt(var1), safe_sqrt(var2)
-        input1, input2, hidden1, hidden2 = (
-            safe_sqrt(q) for q in (u * below.var1, u * below.var2, w * before.var1, w * before.var2)
-        )
-        inputs, hidden = input1 * input2, hidden1 * hidden2
-        crossed = (input1 * hidden2 - hidden1 * input2) ** 2
-        unlike = b * ((input1 - input2) ** 2 + (hidden1 - hidden2) ** 2)
-        spread = safe_ratio(crossed + unlike, scale1 * scale2 + inputs + hidden + b)
-        inverse = safe_ratio(1, scale1) * safe_ratio(1, scale2)
-        delta = (spread + inputs * below.delta + hidden * before.delta) * inverse
+        h = w * self.initial_state_var
+        hidden = apart(left.hidden, right.hidden, before.delta, before.anti)
+        near = b * (left.bias - right.bias) ** 2 + h * (left.first - right.first) ** 2
+        delta = u * inputs.near + w * hidden.near + near / 2
         anti = None
-        if below.anti is not None or before.anti is not None:
-            below_anti, before_anti = (2 - part.delta if part.anti is None else part.anti for part in (below, before))
-            anti = (spread + inputs * below_anti + hidden * before_anti + 2 * b) * inverse
-        terms = [variance * part.ntk for variance, part in ((u, below), (w, before)) if part.ntk is not None]
+        if signed:
+            far = b * (left.bias + right.bias) ** 2 + h * (left.first + right.first) ** 2
+            anti = u * inputs.far + w * hidden.far + far / 2
+        terms = [] if below is None else [u * below]
+        if before.ntk is not None:
+            terms.append(w * left.lives * right.lives * before.ntk)
         if trainable:
-            terms.append(inputs * (1 - below.delta) + hidden * (1 - before.delta) + b)
-        ntk = sum(terms[1:], terms[0]) if terms else None
-        return State(var1, var2, delta, anti, ntk)
+            terms.append(left.scale * right.scale * (1 - delta))
+        return State(left.scale**2, right.scale**2, delta, anti, sum(terms[1:], terms[0]) if terms else None)
 
-    def variances(self, below: Array, before: Sequence[Array]) -> tuple[list[Array], list[Array]]:
-        """Variances of z and of h after a step, a layer each, from those of x_t and of h_(t-1)."""
+    def variances(self, below: Array, before: Sequence[Array], first: Array) -> tuple[list[Array], list[Array]]:
+        """Variances of z and of h after a step, a layer each, from those of x_t and of h_(t-1); `first` is 1 or 0."""
+        w, u, b = self.recurrent_weight_var, self.input_weight_var, self.bias_var
         units, hidden = [], []
         for variance in before:
-            units.append(self.input_weight_var * below + self.recurrent_weight_var * variance + self.bias_var)
+            units.append(u * below + w * (variance + first * self.initial_state_var) + b)
             below = self.activation.variance(units[-1])
             hidden.append(below)
         return units, hidden
@@ -198,79 +189,6 @@ class Moments(NamedTuple):
     delta: Array
     anti: Array | None
     ntk: Array | None
-
-
-class Here(NamedTuple):
-    """One step of sequences.
-
-    Attributes
-    ----------
-    units : Array of shape (m, *n)
-        Directions of the inputs.
-    var : Array of shape n
-        Their mean squares.
-    before : list of Array of shape n
-        Variances of the hidden states before the step, a layer each.
-    """
-
-    units: Array
-    var: Array
-    before: list[Array]
-
-
-class Track(NamedTuple):
-    """What each sequence has alone, along its steps.
-
-    Attributes
-    ----------
-    all : Here
-        Of all steps, in front.
-    first : Array of shape (n,)
-        Where sequences begin.
-    final : list of Array of shape (n,)
-        Variances of the hidden states behind the last of all steps.
-    """
-
-    all: Here
-    first: Array
-    final: list[Array]
-
-    @classmethod
-    def of(cls, X: Sequences, recurrence: Recurrence) -> Track:
-        """Pass along the steps."""
-        units, var = X.directions()
-        start = jnp.broadcast_to(jnp.asarray(recurrence.initial_state_var, var.dtype), var[0].shape)
-
-        def advance(before: list[Array], step: tuple[Array, Array]) -> tuple[list[Array], list[Array]]:
-            t, below = step
-            before = [jnp.where(t <= X.first, start, variance) for variance in before]
-            return recurrence.variances(below, before)[1], before
-
-        n_layers = len(recurrence.trainable)
-        final, before = lax.scan(advance, [start] * n_layers, (jnp.arange(len(var)), var))
-        return cls(Here(units, var, before), X.first, final)
-
-    @property
-    def dtype(self) -> Any:
-        return self.all.var.dtype
-
-    @property
-    def n_steps(self) -> int:
-        return self.all.var.shape[0]
-
-    @property
-    def n_sequences(self) -> int:
-        return self.all.var.shape[1]
-
-    def at(self, steps: Array) -> Here:
-        """Some steps, (c,), side by side."""
-        here: Here = jax.tree.map(lambda part: part[steps], self.all)
-        return here._replace(units=jnp.moveaxis(here.units, 1, 0))
-
-    def last(self, n_steps: int) -> Track:
-        """The last steps alone."""
-        left_out = self.n_steps - n_steps
-        return self._replace(all=jax.tree.map(lambda part: part[left_out:], self.all), first=self.first - left_out)
 
 
 def _ending_together(X: Sequences, Y: Sequences, recurrence: Recurrence) -> tuple[tuple[Track, Track], int]:

@@ -14,9 +14,10 @@ from ntkkit.networks.activations import Activation, resolve_activation
 from ntkkit.networks.families import check_depth
 from ntkkit.networks.layer import Layer
 from ntkkit.networks.network import Limits, Network, as_key
-from ntkkit.networks.recurrence import Recurrence, Track
+from ntkkit.networks.recurrence import Recurrence
 from ntkkit.networks.sequences import Sequences
 from ntkkit.networks.state import State
+from ntkkit.networks.tracks import Track
 from ntkkit.networks.value import check_count, check_real
 
 READOUTS = ("last", "mean", "per_step")
@@ -200,9 +201,8 @@ class Recurrent(Network):
         """Have the activation meet the largest and the smallest variances of inputs, as `limits_diag` would."""
         recurrence, sequences = self._recurrence(self.depth), Sequences.of(X)
         track = Track.of(sequences, recurrence)
-        units, _ = recurrence.variances(track.all.var, track.all.before)
         inside = jnp.arange(track.n_steps)[:, None] < sequences.last
-        for variances in units:
+        for variances in track.units:
             recurrence.activation.propagate(_itself(jnp.max(jnp.where(inside, variances, 0))))
             recurrence.activation.propagate(_itself(jnp.min(jnp.where(inside, variances, jnp.inf))))
 

@@ -81,23 +81,33 @@ class Sequences(NamedTuple):
         return jnp.moveaxis(units, -1, 1), (squares / n_features).astype(dtype)
 
 
-def distances(units1: Array, units2: Array, dtype: Any) -> tuple[Array, Array]:
-    """1 - correlation and 1 + correlation of directions (m, n), (m, k): (n, k), and (n, c, k) for (m, c, k).
+class Distances(NamedTuple):
+    """Half the squared distances of vectors from others, and from the opposites of others."""
 
-    Of one feature they are exact, of few sums of squares, and of more right to 4e-16, in which duplicates are equal.
+    near: Array
+    far: Array
+
+
+def apart(length1: Array, length2: Array, delta: Array, anti: Array | None) -> Distances:
+    """Of vectors of some lengths, whose directions have the distances delta and anti (None: 2 - delta)."""
+    both, unlike = length1 * length2, (length1 - length2) ** 2 / 2
+    return Distances(unlike + both * delta, unlike + both * (2 - delta if anti is None else anti))
+
+
+def inputs_apart(inputs1: Array, inputs2: Array, length1: Array, length2: Array) -> Distances:
+    """Of few features: vectors, (m, n) and (m, k) or (m, c, k). Of many: directions, and the vectors' lengths.
+
+    Correlations of directions are right to 4e-16, within which duplicates are equal.
     """
-    if len(units1) == 1:
-        product = beside(units1[0], units2[0]) * units2[0]
-        return 1 - product, 1 + product
-    if len(units1) <= FEW_FEATURES:
-        pairs = [(beside(one, other), other) for one, other in zip(units1, units2, strict=True)]
-        near = sum((one - other) ** 2 for one, other in pairs) / 2
-        far = sum((one + other) ** 2 for one, other in pairs) / 2
-        return jnp.asarray(near), jnp.asarray(far)
-    correlation = jnp.tensordot(units1, units2, axes=(0, 0), precision=jax.lax.Precision.HIGHEST)
+    if len(inputs1) <= FEW_FEATURES:
+        pairs = [(beside(one, other), other[None]) for one, other in zip(inputs1, inputs2, strict=True)]
+        near = [(one - other) ** 2 for one, other in pairs]
+        far = [(one + other) ** 2 for one, other in pairs]
+        return Distances(sum(near[1:], near[0]) / 2, sum(far[1:], far[0]) / 2)
+    correlation = jnp.tensordot(inputs1, inputs2, axes=(0, 0), precision=jax.lax.Precision.HIGHEST)
     rounding = 4 * jnp.finfo(correlation.dtype).eps
-    near, far = (jnp.where(gap <= rounding, 0, gap) for gap in (1 - correlation, 1 + correlation))
-    return near.astype(dtype), far.astype(dtype)
+    delta, anti = (jnp.where(gap <= rounding, 0, gap) for gap in (1 - correlation, 1 + correlation))
+    return apart(length1, length2, delta.astype(length1.dtype), anti.astype(length1.dtype))
 
 
 def beside(one: Array, other: Array) -> Array:
