@@ -20,7 +20,7 @@ from ntkkit.networks.state import State
 from ntkkit.networks.tracks import Here, Lengths, Track
 
 # Numbers of an array that all fit in the cache of a CPU; see benchmarks/README.md.
-IN_CACHE = 2**15
+IN_CACHE = 2**14
 
 Total = tuple[Array, Array]  # of hidden units: E[h h], and the NTK
 

@@ -141,7 +141,7 @@ class Recurrent(Network):
 
     @property
     def tile_side(self) -> int | None:
-        return {"mean": 32}.get(self.readout, 128)
+        return 64 if self.readout == "mean" else 128
 
     def without_ntk(self, trained: bool = False) -> Layer | None:
         return resolve_activation(self.activation).without_ntk(trained or self.n_frozen_layers < self.depth)
