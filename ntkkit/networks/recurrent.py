@@ -91,7 +91,7 @@ class Recurrent(Network):
 
     >>> x = [[1.0]]
     >>> NTK(Recurrent())(x), NTK(FullyConnected(depth=1, readout_bias_var=0.0))(x)
-    (array([[8.4]]), array([[8.4]]))
+    (array([[4.2]]), array([[4.2]]))
     """
 
     nested = True
