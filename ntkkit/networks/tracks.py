@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from ntkkit.networks.sequences import FEW_FEATURES, Sequences
@@ -73,6 +74,7 @@ class Track(NamedTuple):
     def of(cls, X: Sequences, recurrence: Recurrence) -> Track:
         """Pass along the steps."""
         directions, var = X.directions()
+        dtype, var = var.dtype, var.astype(jax.dtypes.canonicalize_dtype(np.float64))  # errors of many steps add up
         steps = jnp.arange(len(var))[:, None]
         lives = (steps > X.first).astype(var.dtype)
         begins = (steps == X.first).astype(var.dtype)
@@ -91,7 +93,8 @@ class Track(NamedTuple):
             bias = safe_ratio(1, scale)
             layers.append(Lengths(safe_sqrt(below) * bias, safe_sqrt(memory) * bias, bias, begins * bias, lives, scale))
         few = directions.shape[1] <= FEW_FEATURES
-        inputs = directions * layers[0].input[:, None] if few else directions
+        inputs = (directions * layers[0].input[:, None]).astype(dtype) if few else directions
+        layers, units, final = jax.tree.map(lambda part: part.astype(dtype), (layers, units, final))
         return cls(Here(inputs, layers), X.first, units, final)
 
     @property
