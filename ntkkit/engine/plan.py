@@ -217,8 +217,8 @@ def make_plan(
 def _side(size: int, longest: int) -> int:
     """A tile's side: `size` cut evenly into parts no longer than `longest`, rounded up to few distinct values."""
     even = math.ceil(size / math.ceil(size / longest))
-    if longest < 2 * SIDE_STEP:  # such pairs take long
-        step = max(1, longest // 4)
+    if longest <= 2 * SIDE_STEP:  # such pairs take long
+        step = min(max(1, longest // 4), 2 ** math.ceil(math.log2(even)))
     else:
         step = SHORTEST_SIDE if even <= SHORTEST_SIDE else SIDE_STEP
     return min(longest, math.ceil(even / step) * step)

@@ -38,13 +38,12 @@ class Recurrence(NamedTuple):
     activation: Activation
     trainable: tuple[bool, ...]  # one a layer
 
-    # ---- the limits, (layers, n, k): sums over what a readout averages
+    # ---- the limits, (n, k), after some layers
 
     def of_last_steps(self, X: Sequences, Y: Sequences, layers: Sequence[int]) -> list[Total]:
-        """Statistics of the last hidden states, after some layers: (n, k) each."""
-        tracks, n_steps = _ending_together(X, Y, self)
-        moments, _ = self._along_the_ends(tracks, n_steps, layers)
-        ends = [[track.final[layer] for track in tracks] for layer in layers]
+        """Statistics of the last hidden states."""
+        moments, finals, _ = self._along_the_ends(X, Y, ())
+        ends = [[final[layer] for final in finals] for layer in layers]
         return [
             _total(State(one[:, None], other[None], *moments[layer]))
             for layer, (one, other) in zip(layers, ends, strict=True)
@@ -52,18 +51,16 @@ class Recurrence(NamedTuple):
 
     def of_equal_steps(self, X: Sequences, Y: Sequences, layers: Sequence[int]) -> list[Total]:
         """Averages over pairs (t, t) of hidden states; NaN where lengths differ."""
-        tracks, n_steps = _ending_together(X, Y, self)
-        _, totals = self._along_the_ends(tracks, n_steps, layers, every=True)
-        lengths = jnp.where(X.lengths[:, None] == Y.lengths[None], X.lengths[:, None], jnp.nan)
+        *_, totals = self._along_the_ends(X, Y, layers)
+        lengths = jnp.where(X.lengths[:, None] == Y.lengths[None], X.lengths[:, None], jnp.nan).astype(X.dtype)
         return [(covariance / lengths, ntk / lengths) for covariance, ntk in totals]
 
     def of_all_steps(self, X: Sequences, Y: Sequences, layers: Sequence[int]) -> list[Total]:
         """Averages over all pairs (t, s) of hidden states."""
         one, other = Track.of(X, self), Track.of(Y, self)
-        n, k, n_shifts = one.n_sequences, other.n_sequences, other.n_steps
-        longest = jnp.max(Y.last)
-        n_together = min(max(1, IN_CACHE // (n * k)), n_shifts)
-        used = jnp.arange(one.n_steps) < jnp.max(X.last)
+        n, k, longest = X.n_sequences, Y.n_sequences, jnp.max(Y.last)
+        n_together = min(max(1, IN_CACHE // (n * k)), Y.n_steps)
+        used = jnp.arange(X.n_steps) < jnp.max(X.last)
 
         def of_shifts(start: Array) -> list[Total]:
             """Sums over pairs (t, (t + shift) mod longest), whose recursions begin anew at step 0 of either side."""
@@ -78,40 +75,58 @@ class Recurrence(NamedTuple):
                 return (_moments(states), _added(totals, [states[i] for i in layers], counted)), None
 
             shape = (n, n_together, k)
-            start_of = self.unborn(shape, one.dtype), _zeros(len(layers), shape, one.dtype)
-            steps = (jnp.arange(one.n_steps), one.all)
-            _, totals = _scan(advance, start_of, steps, used)
+            start_of = self.unborn(shape, X.dtype), _zeros(len(layers), shape, X.dtype)
+            steps = (jnp.arange(X.n_steps), one.all)
+            used_steps, steps = _in_segments((used, steps))
+
+            def pass_segment(carry: Any, segment: tuple[Array, Any]) -> tuple[Any, None]:
+                return _where_used(advance, carry, *segment), None
+
+            (_, totals), _ = lax.scan(pass_segment, start_of, (used_steps, steps))
             return [(jnp.sum(covariance, axis=1), jnp.sum(ntk, axis=1)) for covariance, ntk in totals]
 
         def add(totals: list[Total], start: Array) -> tuple[list[Total], None]:
-            more = lax.cond(start < longest, of_shifts, lambda _: _zeros(len(layers), (n, k), one.dtype), start)
+            more = lax.cond(start < longest, of_shifts, lambda _: _zeros(len(layers), (n, k), X.dtype), start)
             return jax.tree.map(jnp.add, totals, more), None
 
-        zeros = _zeros(len(layers), (n, k), one.dtype)
-        totals, _ = lax.scan(add, zeros, jnp.arange(0, n_shifts, n_together))
-        count = (X.lengths[:, None] * Y.lengths[None]).astype(one.dtype)
+        zeros = _zeros(len(layers), (n, k), X.dtype)
+        totals, _ = lax.scan(add, zeros, jnp.arange(0, Y.n_steps, n_together))
+        count = (X.lengths[:, None] * Y.lengths[None]).astype(X.dtype)
         return [(covariance / count, ntk / count) for covariance, ntk in totals]
 
     def _along_the_ends(
-        self, tracks: tuple[Track, Track], n_steps: int, layers: Sequence[int], *, every: bool = False
-    ) -> tuple[list[Moments], list[Total]]:
-        """Moments of all layers at the common end of sequences; with `every`, totals over the steps before."""
-        one, other = tracks
-        begins = jnp.maximum(one.first[:, None], other.first[None])
-        used = jnp.arange(n_steps) >= begins.min()
+        self, X: Sequences, Y: Sequences, layers: Sequence[int]
+    ) -> tuple[list[Moments], list[list[Array]], list[Total]]:
+        """Moments of pairs and variances of sequences at their common end; totals of some layers over the steps before.
+
+        What sequences have alone is made a segment at a time, so that long ones need no more memory than their inputs.
+        """
+        n_steps = min(X.n_steps, Y.n_steps)
+        sides, before = [], []
+        for side in (X.ending_together, Y.ending_together):
+            left_out = side.n_steps - n_steps
+            before.append(Track.of(side.cut(0, left_out), self).final)
+            sides.append(side.cut(left_out, n_steps))
+        begins = jnp.maximum(sides[0].first[:, None], sides[1].first[None])
 
         def advance(carry: Any, step: tuple[Array, Here, Here]) -> tuple[Any, None]:
             moments, totals = carry
             t, here, there = step
             states = self.advance(here, there, moments)
-            if every:
-                totals = _added(totals, [states[i] for i in layers], t >= begins)
-            return (_moments(states), totals), None
+            return (_moments(states), _added(totals, [states[i] for i in layers], t >= begins)), None
 
-        shape = (one.n_sequences, other.n_sequences)
-        start = self.unborn(shape, one.dtype), _zeros(len(layers) * every, shape, one.dtype)
-        moments, totals = _scan(advance, start, (jnp.arange(n_steps), one.all, other.all), used)
-        return moments, totals
+        @functools.partial(jax.checkpoint, prevent_cse=False)
+        def pass_segment(carry: Any, start: Array) -> tuple[Any, None]:
+            pairs, before = carry
+            tracks = [Track.of(side.cut(start, SEGMENT), self, p) for side, p in zip(sides, before, strict=True)]
+            steps = start + jnp.arange(SEGMENT)
+            pairs = _where_used(advance, pairs, steps >= begins.min(), (steps, *(track.all for track in tracks)))
+            return (pairs, [track.final for track in tracks]), None
+
+        shape = (X.n_sequences, Y.n_sequences)
+        start = (self.unborn(shape, X.dtype), _zeros(len(layers), shape, X.dtype)), before
+        ((moments, totals), finals), _ = lax.scan(pass_segment, start, jnp.arange(0, n_steps, SEGMENT))
+        return moments, finals, totals
 
     # ---- one step
 
@@ -191,30 +206,14 @@ class Moments(NamedTuple):
     ntk: Array | None
 
 
-def _ending_together(X: Sequences, Y: Sequences, recurrence: Recurrence) -> tuple[tuple[Track, Track], int]:
-    """Both sides at as many steps as the shorter side has, aligned at their ends."""
-    tracks = [Track.of(side.ending_together, recurrence) for side in (X, Y)]
-    n_steps = min(track.n_steps for track in tracks)
-    one, other = (track.last(n_steps) for track in tracks)
-    return (one, other), n_steps
+def _where_used(advance: Callable[..., Any], carry: Any, used: Array, steps: Any) -> Any:
+    """The end of `lax.scan` over a segment, or its start where no step is used; derivatives evaluate it again."""
+    run = jax.checkpoint(lambda carry, steps: lax.scan(advance, carry, steps)[0], prevent_cse=False)
+    return lax.cond(jnp.any(used), run, lambda carry, _: carry, carry, steps)
 
 
-def _scan(advance: Callable[..., Any], start: Any, steps: Any, used: Array) -> Any:
-    """The end of `lax.scan`, which skips segments of which no step is used.
-
-    Derivatives keep what is between segments, and evaluate the rest again.
-    """
-    used, steps = jax.tree.map(lambda part: part.reshape(-1, SEGMENT, *part.shape[1:]), (used, steps))
-
-    @functools.partial(jax.checkpoint, prevent_cse=False)
-    def run(carry: Any, segment: Any) -> Any:
-        return lax.scan(advance, carry, segment)[0]
-
-    def pass_segment(carry: Any, part: Any) -> tuple[Any, None]:
-        wanted, segment = part
-        return lax.cond(jnp.any(wanted), run, lambda carry, _: carry, carry, segment), None
-
-    return lax.scan(pass_segment, start, (used, steps))[0]
+def _in_segments(steps: Any) -> Any:
+    return jax.tree.map(lambda part: part.reshape(-1, SEGMENT, *part.shape[1:]), steps)
 
 
 def _moments(states: Sequence[State]) -> list[Moments]:

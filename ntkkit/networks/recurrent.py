@@ -201,7 +201,7 @@ class Recurrent(Network):
         """Have the activation meet the largest and the smallest variances of inputs, as `limits_diag` would."""
         recurrence, sequences = self._recurrence(self.depth), Sequences.of(X)
         track = Track.of(sequences, recurrence)
-        inside = jnp.arange(track.n_steps)[:, None] < sequences.last
+        inside = jnp.arange(sequences.n_steps)[:, None] < sequences.last
         for variances in track.units:
             recurrence.activation.propagate(_itself(jnp.max(jnp.where(inside, variances, 0))))
             recurrence.activation.propagate(_itself(jnp.min(jnp.where(inside, variances, jnp.inf))))

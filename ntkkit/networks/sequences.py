@@ -49,6 +49,23 @@ class Sequences(NamedTuple):
         return self.last - self.first
 
     @property
+    def n_steps(self) -> int:
+        return len(self.values)
+
+    @property
+    def n_sequences(self) -> int:
+        return len(self.last)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.values.dtype
+
+    def cut(self, start: int | Array, n_steps: int) -> Self:
+        """Some of the steps, counted from 0."""
+        values = jax.lax.dynamic_slice_in_dim(self.values, start, n_steps)
+        return type(self)(values, self.first - start, self.last - start)
+
+    @property
     def reversed(self) -> Self:
         """The last step first."""
         return self._taken(self.last[None] - 1 - self._steps(), self.first, self.last)
@@ -56,8 +73,7 @@ class Sequences(NamedTuple):
     @property
     def ending_together(self) -> Self:
         """All moved to end at T."""
-        n_steps = len(self.values)
-        moved = n_steps - self.last
+        moved = self.n_steps - self.last
         return self._taken(self._steps() - moved[None], self.first + moved, self.last + moved)
 
     def _steps(self) -> Array:

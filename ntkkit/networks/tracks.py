@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 
 from ntkkit.networks.sequences import FEW_FEATURES, Sequences
@@ -53,31 +52,28 @@ class Here(NamedTuple):
 
 
 class Track(NamedTuple):
-    """Sequences along their steps.
+    """Sequences along some steps.
 
     Attributes
     ----------
     all : Here
-        Of all steps, in front.
-    first : Array of shape (n,)
-        Where sequences begin.
-    units, final : list of Array
-        Variances of z at all steps, (T, n); and of the hidden states behind the last of them, (n,); a layer each.
+        Of all these steps, in front.
+    units : list of Array of shape (T, n)
+        Variances of z, a layer each.
+    final : list of Array of shape (n,)
+        Variances of the hidden states behind the last step.
     """
 
     all: Here
-    first: Array
     units: list[Array]
     final: list[Array]
 
     @classmethod
-    def of(cls, X: Sequences, recurrence: Recurrence) -> Track:
-        """Pass along the steps."""
+    def of(cls, X: Sequences, recurrence: Recurrence, before: list[Array] | None = None) -> Track:
+        """Pass along the steps of sequences; `before` are variances of hidden states in front of them."""
         directions, var = X.directions()
-        dtype, var = var.dtype, var.astype(jax.dtypes.canonicalize_dtype(np.float64))  # errors of many steps add up
         steps = jnp.arange(len(var))[:, None]
-        lives = (steps > X.first).astype(var.dtype)
-        begins = (steps == X.first).astype(var.dtype)
+        lives, begins = (mask.astype(var.dtype) for mask in (steps > X.first, steps == X.first))
 
         def advance(before: list[Array], step: tuple[Array, ...]) -> tuple[list[Array], tuple[list[Array], ...]]:
             below, alive, first = step
@@ -85,36 +81,20 @@ class Track(NamedTuple):
             units, hidden = recurrence.variances(below, before, first)
             return hidden, (before, units, hidden)
 
-        start = [jnp.zeros_like(var[0]) for _ in recurrence.trainable]
-        final, (before, units, hidden) = lax.scan(advance, start, (var, lives, begins))
+        if before is None:
+            before = [jnp.zeros(X.n_sequences, X.dtype) for _ in recurrence.trainable]
+        final, (memories, units, hidden) = lax.scan(advance, before, (var, lives, begins))
         layers = []
-        for below, memory, variance in zip([var, *hidden], before, units, strict=False):
+        for below, memory, variance in zip([var, *hidden[:-1]], memories, units, strict=True):
             scale = safe_sqrt(variance)
             bias = safe_ratio(1, scale)
-            layers.append(Lengths(safe_sqrt(below) * bias, safe_sqrt(memory) * bias, bias, begins * bias, lives, scale))
+            lengths = safe_sqrt(below) * bias, safe_sqrt(memory) * bias
+            layers.append(Lengths(*lengths, bias, begins * bias, lives, scale))
         few = directions.shape[1] <= FEW_FEATURES
-        inputs = (directions * layers[0].input[:, None]).astype(dtype) if few else directions
-        layers, units, final = jax.tree.map(lambda part: part.astype(dtype), (layers, units, final))
-        return cls(Here(inputs, layers), X.first, units, final)
-
-    @property
-    def dtype(self) -> jnp.dtype:
-        return self.units[0].dtype
-
-    @property
-    def n_steps(self) -> int:
-        return self.units[0].shape[0]
-
-    @property
-    def n_sequences(self) -> int:
-        return self.units[0].shape[1]
+        inputs = directions * layers[0].input[:, None] if few else directions
+        return cls(Here(inputs, layers), units, final)
 
     def at(self, steps: Array) -> Here:
         """Some steps, (c,), side by side."""
         here: Here = jax.tree.map(lambda part: part[steps], self.all)
         return here._replace(inputs=jnp.moveaxis(here.inputs, 1, 0))
-
-    def last(self, n_steps: int) -> Track:
-        """The last steps alone."""
-        left_out = self.n_steps - n_steps
-        return self._replace(all=jax.tree.map(lambda part: part[left_out:], self.all), first=self.first - left_out)
