@@ -162,11 +162,10 @@ _MET: ContextVar[list[tuple[Quadrature, Array]] | None] = ContextVar("_MET", def
 def warn_of_quadrature(network: Network, arrays: list[np.ndarray], dtype: np.dtype) -> None:
     """Warn if a `Quadrature` of the network is poor at the variances of the largest or smallest of these inputs."""
     leaves, structure = jax.tree.flatten(network)
-    probe = _probe(structure, arrays[0].shape[1:], dtype)
-    if probe is None:
+    if not _integrates(structure):
         return
-    activations, measure = probe
-    rows = _extremes(np.concatenate([_extremes(array) for array in arrays])).astype(float)
+    rows = _extremes(_stacked([_extremes(array) for array in arrays]))
+    activations, measure = _probe(structure, rows.shape, dtype)
     with jax.enable_x64(True):
         found = [tuple(map(float, pair)) for pair in measure([float(leaf) for leaf in leaves], rows)]
     error, variance, activation = max(
@@ -183,10 +182,13 @@ def warn_of_quadrature(network: Network, arrays: list[np.ndarray], dtype: np.dty
 
 
 @functools.lru_cache(maxsize=256)
-def _probe(structure: Any, shape: tuple[int, ...], dtype: np.dtype) -> tuple[list[Quadrature], Any] | None:
-    """The Quadratures in a network, and a compiled (leaves, two inputs) -> [(variance, error)]; None without any."""
-    if not _has_quadrature(jax.tree.unflatten(structure, [0.0] * structure.num_leaves)):
-        return None
+def _integrates(structure: Any) -> bool:
+    return _has_quadrature(jax.tree.unflatten(structure, [0.0] * structure.num_leaves))
+
+
+@functools.lru_cache(maxsize=256)
+def _probe(structure: Any, shape: tuple[int, ...], dtype: np.dtype) -> tuple[list[Quadrature], Any]:
+    """The Quadratures in a network, and a compiled (leaves, inputs of a shape) -> [(variance, error)]."""
     activations: list[Quadrature] = []
 
     def measure(leaves: list[float], rows: Array) -> list[tuple[Array, Array]]:
@@ -200,7 +202,7 @@ def _probe(structure: Any, shape: tuple[int, ...], dtype: np.dtype) -> tuple[lis
         return [(variance, activation._error(variance, dtype)) for activation, variance in met]
 
     with jax.enable_x64(True):
-        arguments = [0.0] * structure.num_leaves, jax.ShapeDtypeStruct((2, *shape), np.float64)
+        arguments = [0.0] * structure.num_leaves, jax.ShapeDtypeStruct(shape, np.float64)
         return activations, jax.jit(measure).lower(*arguments).compile()
 
 
@@ -209,10 +211,20 @@ def _has_quadrature(layer: Layer) -> bool:
     return isinstance(layer, Quadrature) or any(map(_has_quadrature, inside))
 
 
-def _extremes(rows: np.ndarray) -> np.ndarray:
-    """The rows of the smallest and of the largest norm."""
-    norms = np.nansum(rows.reshape(len(rows), -1).astype(float) ** 2, axis=1)
-    return rows[[norms.argmin(), norms.argmax()]]
+def _extremes(inputs: np.ndarray) -> np.ndarray:
+    """The inputs of the smallest and of the largest norm, and, of sequences, that with the largest step."""
+    steps = np.nansum(inputs.astype(float) ** 2, axis=-1).reshape(len(inputs), -1)
+    norms = steps.sum(axis=1)
+    return inputs[[norms.argmin(), norms.argmax(), steps.max(axis=1).argmax()]]
+
+
+def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
+    """Rows, or sequences of any lengths, as one array of float64."""
+    n_steps = max(array.shape[1] for array in arrays)
+    padded = [np.full((len(array), n_steps, *array.shape[2:]), np.nan) for array in arrays]
+    for whole, array in zip(padded, arrays, strict=True):
+        whole[:, : array.shape[1]] = array
+    return np.concatenate(padded)
 
 
 @functools.lru_cache

@@ -143,6 +143,11 @@ class Recurrent(Network):
     def tile_side(self) -> int | None:
         return 64 if self.readout == "mean" else 128
 
+    @property
+    def parts(self) -> tuple[Layer, ...]:
+        """What its layers share."""
+        return (resolve_activation(self.activation),)
+
     def without_ntk(self, trained: bool = False) -> Layer | None:
         return resolve_activation(self.activation).without_ntk(trained or self.n_frozen_layers < self.depth)
 
@@ -171,8 +176,7 @@ class Recurrent(Network):
             "mean": recurrence.of_all_steps,
             "per_step": recurrence.of_equal_steps,
         }[self.readout]
-        X, Y = Sequences.of(X), Sequences.of(Y)
-        pairs = [(X, Y), (X.reversed, Y.reversed)] if self.bidirectional else [(X, Y)]
+        pairs = zip(self._directions(X), self._directions(Y), strict=True)
         found = [run(*pair, [depth - 1 for depth in wanted]) for pair in pairs]
         summed = jax.tree.map(lambda *parts: self.readout_weight_var * sum(parts[1:], parts[0]), *found)
         nngps, ntks = (jnp.stack(parts) for parts in zip(*summed, strict=True))
@@ -187,6 +191,11 @@ class Recurrent(Network):
         nngp, ntk = jax.vmap(alone)(jnp.asarray(X))
         return jnp.moveaxis(nngp, 0, -1), jnp.moveaxis(ntk, 0, -1)
 
+    def _directions(self, X: Any) -> list[Sequences]:
+        """Sequences as they are read: from their start, and from their end."""
+        sequences = Sequences.of(X)
+        return [sequences, sequences.reversed] if self.bidirectional else [sequences]
+
     def _recurrence(self, depth: int) -> Recurrence:
         return Recurrence(
             self.recurrent_weight_var,
@@ -199,12 +208,13 @@ class Recurrent(Network):
 
     def meet(self, X: Any) -> None:
         """Have the activation meet the largest and the smallest variances of inputs, as `limits_diag` would."""
-        recurrence, sequences = self._recurrence(self.depth), Sequences.of(X)
-        track = Track.of(sequences, recurrence)
-        inside = jnp.arange(sequences.n_steps)[:, None] < sequences.last
-        for variances in track.units:
-            recurrence.activation.propagate(_itself(jnp.max(jnp.where(inside, variances, 0))))
-            recurrence.activation.propagate(_itself(jnp.min(jnp.where(inside, variances, jnp.inf))))
+        recurrence = self._recurrence(self.depth)
+        for sequences in self._directions(X):
+            track = Track.of(sequences, recurrence)
+            inside = jnp.arange(sequences.n_steps)[:, None] < sequences.last
+            for variances in track.units:
+                recurrence.activation.propagate(_itself(jnp.max(jnp.where(inside, variances, 0))))
+                recurrence.activation.propagate(_itself(jnp.min(jnp.where(inside, variances, jnp.inf))))
 
     # ---- finite width
 
@@ -242,9 +252,7 @@ class Recurrent(Network):
         return n_steps, n_features
 
     def apply(self, params: Any, inputs: Array) -> Array:
-        sequences = Sequences.of(inputs)
-        directions = [sequences, sequences.reversed] if self.bidirectional else [sequences]
-        outputs = [self._forward(part, side) for part, side in zip(params, directions, strict=True)]
+        outputs = [self._forward(part, side) for part, side in zip(params, self._directions(inputs), strict=True)]
         return sum(outputs[1:], outputs[0])
 
     def _forward(self, params: Any, X: Sequences) -> Array:
