@@ -43,7 +43,7 @@ class Recurrence(NamedTuple):
     def of_last_steps(self, X: Sequences, Y: Sequences, layers: Sequence[int]) -> list[Total]:
         """Statistics of the last hidden states."""
         moments, finals, _ = self._along_the_ends(X, Y, ())
-        ends = [[final[layer] for final in finals] for layer in layers]
+        ends = [[final[layer].astype(X.dtype) for final in finals] for layer in layers]
         return [
             _total(State(one[:, None], other[None], *moments[layer]))
             for layer, (one, other) in zip(layers, ends, strict=True)

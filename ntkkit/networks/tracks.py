@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from ntkkit.networks.sequences import FEW_FEATURES, Sequences
@@ -61,7 +62,8 @@ class Track(NamedTuple):
     units : list of Array of shape (T, n)
         Variances of z, a layer each.
     final : list of Array of shape (n,)
-        Variances of the hidden states behind the last step.
+        Variances of the hidden states behind the last step. Both in float64, where jax has it enabled: the errors of
+        many steps add up.
     """
 
     all: Here
@@ -72,6 +74,7 @@ class Track(NamedTuple):
     def of(cls, X: Sequences, recurrence: Recurrence, before: list[Array] | None = None) -> Track:
         """Pass along the steps of sequences; `before` are variances of hidden states in front of them."""
         directions, var = X.directions()
+        var = var.astype(jax.dtypes.canonicalize_dtype(np.float64))
         steps = jnp.arange(len(var))[:, None]
         lives, begins = (mask.astype(var.dtype) for mask in (steps > X.first, steps == X.first))
 
@@ -82,7 +85,7 @@ class Track(NamedTuple):
             return hidden, (before, units, hidden)
 
         if before is None:
-            before = [jnp.zeros(X.n_sequences, X.dtype) for _ in recurrence.trainable]
+            before = [jnp.zeros(X.n_sequences, var.dtype) for _ in recurrence.trainable]
         final, (memories, units, hidden) = lax.scan(advance, before, (var, lives, begins))
         layers = []
         for below, memory, variance in zip([var, *hidden[:-1]], memories, units, strict=True):
@@ -91,8 +94,8 @@ class Track(NamedTuple):
             lengths = safe_sqrt(below) * bias, safe_sqrt(memory) * bias
             layers.append(Lengths(*lengths, bias, begins * bias, lives, scale))
         few = directions.shape[1] <= FEW_FEATURES
-        inputs = directions * layers[0].input[:, None] if few else directions
-        return cls(Here(inputs, layers), units, final)
+        inputs = (directions * layers[0].input[:, None]).astype(X.dtype) if few else directions
+        return cls(Here(inputs, jax.tree.map(lambda part: part.astype(X.dtype), layers)), units, final)
 
     def at(self, steps: Array) -> Here:
         """Some steps, (c,), side by side."""
