@@ -112,10 +112,11 @@ class Tiles:
 
     def entries(self, place: Rectangle, outer: Rectangle) -> tuple[Any, Any]:
         """Where the rows and columns of a tile are, counted from the first ones of what holds it."""
-        inside = place.inside(outer)
-        if self.row_order is None or self.column_order is None:
+        if self.row_order is None and self.column_order is None:
+            inside = place.inside(outer)
             return inside.rows, inside.columns
-        return (self.row_order[place.rows] - outer.top)[:, None], self.column_order[place.columns] - outer.left
+        rows, columns = _places(self.row_order, place.rows), _places(self.column_order, place.columns)
+        return (rows - outer.top)[:, None], columns - outer.left
 
     def whole(self, device: jax.Device, place: Rectangle, *operands: Array) -> np.ndarray:
         """What the function returns for a tile of full size and its operands."""
@@ -148,6 +149,11 @@ def _by_length(kernel: Kernel, X: np.ndarray, group: int) -> np.ndarray | None:
     if lengths is None or (lengths == lengths[0]).all():
         return None
     return np.lexsort((lengths, np.arange(len(X)) // group))
+
+
+def _places(order: np.ndarray | None, part: slice) -> np.ndarray:
+    """Where a part of the ordered inputs is among all."""
+    return np.arange(part.start, part.stop) if order is None else order[part]
 
 
 def _taken(X: np.ndarray, order: np.ndarray | None) -> np.ndarray:

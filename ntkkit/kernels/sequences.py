@@ -18,15 +18,15 @@ def as_sequences(X: Any, name: str = "X") -> np.ndarray:
     Parameters
     ----------
     X : list of array-like, or array-like
-        Arrays (T_i, m), or (T_i,) of one feature; or one array (n, T, m), or (n, T) of one feature, with NaN behind
-        the end of each sequence.
+        Arrays (T_i, m), or (T_i,) of one feature; or one array (n, T, m), or (n, T) of one feature. NaN behind the end
+        of a sequence is no part of it.
     name : str
         What messages call it.
 
     Returns
     -------
     ndarray of shape (n, T, m)
-        Float32 if X is, else float64; one's own. T is rounded up.
+        Float32 if all of X is, else float64; one's own. T is the length of the longest, rounded up.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def as_sequences(X: Any, name: str = "X") -> np.ndarray:
         For no sequences, an empty one, NaN inside one, infinity, different numbers of features, or what is no number;
         with the row and what to do.
     """
-    values = _padded(_rows(X, name))
+    values = _as_array(X, name)
     if 0 in values.shape:
         raise ValueError(
             f"{name} must hold at least one sequence, of at least one step and one feature; found (n, T, m) = "
@@ -46,17 +46,21 @@ def as_sequences(X: Any, name: str = "X") -> np.ndarray:
             f"{name} contains infinity: sequence {row}, step {step}, feature {feature}. Clip it, or drop the sequence."
         )
     missing = np.isnan(values)
-    ends = values.shape[1] - np.argmin(missing.all(axis=2)[:, ::-1], axis=1)  # behind the last step that has numbers
-    if (empty := missing.all(axis=(1, 2))).any():
-        raise ValueError(f"Sequence {empty.argmax()} of {name} is empty: drop it.")
-    inside = missing.any(axis=2) & (np.arange(values.shape[1]) < ends[:, None])
+    n_steps, blank = values.shape[1], missing.all(axis=2)
+    if blank.all(axis=1).any():
+        raise _empty(int(blank.all(axis=1).argmax()), name)
+    ends = n_steps - np.argmin(blank[:, ::-1], axis=1)  # behind the last step that has numbers
+    inside = missing.any(axis=2) & (np.arange(n_steps) < ends[:, None])
     if inside.any():
         row, step = np.argwhere(inside)[0]
         raise ValueError(
             f"{name} has NaN inside sequence {row}, at step {step} of {ends[row]}; NaN may only fill up what is behind "
             "the end. Interpolate what is missing, or drop the step."
         )
-    return values
+    longest = ends.max()
+    padded = np.full((len(values), _rounded(longest), values.shape[2]), np.nan, values.dtype)
+    np.copyto(padded[:, :longest], values[:, :longest], where=~missing[:, :longest])  # all NaN are the same bits
+    return padded
 
 
 def lengths(X: np.ndarray) -> np.ndarray:
@@ -64,43 +68,59 @@ def lengths(X: np.ndarray) -> np.ndarray:
     return (~np.isnan(X[..., 0])).sum(axis=1)
 
 
-def _rows(X: Any, name: str) -> list[np.ndarray]:
-    """Sequences as arrays (T_i, m)."""
-    whole = None if isinstance(X, (list, tuple)) else np.asarray(X)
-    if whole is not None and (whole.ndim not in (1, 2, 3) or (whole.ndim == 1 and whole.dtype != object)):
-        raise ValueError(
-            f"{name} must be sequences: a list of arrays (T_i, m), or an array (n, T, m) or, of one feature, (n, T); "
-            f"found {X if whole.ndim == 0 else f'an array of shape {whole.shape}'}."
-        )
-    rows = [_numbers(row, f"Sequence {i} of {name}") for i, row in enumerate(X if whole is None else whole)]
+def _as_array(X: Any, name: str) -> np.ndarray:
+    """Numbers (n, T, m), with NaN behind the shorter ones of a list."""
+    if not isinstance(X, (list, tuple)):
+        X = np.asarray(X)
+        if X.ndim in (2, 3):
+            return _with_features(_as_numbers(X, name), 3)
+        if X.ndim != 1 or X.dtype != object:
+            raise ValueError(
+                f"{name} must be sequences: a list of arrays (T_i, m), or an array (n, T, m) or, of one feature, "
+                f"(n, T); found {X if X.ndim == 0 else f'an array of shape {X.shape}'}. One sequence x is the list [x]."
+            )
+    rows = [_with_features(_as_numbers(row, f"Sequence {i} of {name}"), 2) for i, row in enumerate(X)]
     for i, row in enumerate(rows):
+        if row.ndim != 2:
+            raise ValueError(
+                f"Sequence {i} of {name} must be an array (T, m) or, of one feature, (T,); found shape {row.shape}. "
+                "One sequence x is the list [x]."
+            )
+        if len(row) == 0:
+            raise _empty(i, name)
         if row.shape[1] != rows[0].shape[1]:
             raise ValueError(
                 f"{name} must have the same features at every step: sequence 0 has {rows[0].shape[1]}, sequence {i} "
                 f"has {row.shape[1]}. If rows are features and columns steps, ntkkit.datasets.to_sequences turns them."
             )
-    return rows
+    if not rows:
+        return np.empty((0, 0, 0))
+    steps, n_steps = np.concatenate(rows), np.array([len(row) for row in rows])
+    values = np.full((len(rows), n_steps.max(), steps.shape[1]), np.nan, steps.dtype)
+    values[np.arange(n_steps.max()) < n_steps[:, None]] = steps
+    return values
 
 
-def _numbers(row: Any, name: str) -> np.ndarray:
-    """One sequence, (T, m), of float32 or float64."""
+def _as_numbers(values: Any, name: str) -> np.ndarray:
+    """An array of float32, if it is one, or float64."""
     try:
-        row = np.asarray(row)
-        if np.iscomplexobj(row):
-            raise ValueError("it is complex")
-        row = row if row.dtype == np.float32 else row.astype(np.float64)
+        values = np.asarray(values)
+        if values.dtype.kind not in "fiubO":
+            raise ValueError(f"found dtype {values.dtype}")
+        return values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be an array of real numbers: {error}.") from error
-    if row.ndim not in (1, 2):
-        raise ValueError(f"{name} must be an array (T, m) or, of one feature, (T,); found shape {row.shape}.")
-    return row if row.ndim == 2 else row[:, None]
 
 
-def _padded(rows: list[np.ndarray]) -> np.ndarray:
-    longest = max(map(len, rows), default=0)
-    step = max(FEWEST_STEPS, 2 ** math.ceil(math.log2(max(longest, 1))) // 16)
-    shape = (len(rows), -(-longest // step) * step, rows[0].shape[1] if rows else 0)
-    values = np.full(shape, np.nan, np.result_type(*rows) if rows else np.float64)
-    for place, row in zip(values, rows, strict=True):
-        place[: len(row)] = row
-    return values
+def _with_features(values: np.ndarray, ndim: int) -> np.ndarray:
+    """Values with an axis of one feature, where they have none."""
+    return values[..., None] if values.ndim == ndim - 1 else values
+
+
+def _rounded(n_steps: int) -> int:
+    step = max(FEWEST_STEPS, 2 ** math.ceil(math.log2(n_steps)) // 16)
+    return -(-n_steps // step) * step
+
+
+def _empty(row: int, name: str) -> ValueError:
+    return ValueError(f"Sequence {row} of {name} is empty: drop it.")
