@@ -47,8 +47,7 @@ def as_sequences(X: Any, name: str = "X") -> np.ndarray:
         )
     missing = np.isnan(values)
     n_steps, blank = values.shape[1], missing.all(axis=2)
-    if blank.all(axis=1).any():
-        raise _empty(int(blank.all(axis=1).argmax()), name)
+    _refuse_empty(blank.all(axis=1), name)
     ends = n_steps - np.argmin(blank[:, ::-1], axis=1)  # behind the last step that has numbers
     inside = missing.any(axis=2) & (np.arange(n_steps) < ends[:, None])
     if inside.any():
@@ -73,21 +72,22 @@ def _as_array(X: Any, name: str) -> np.ndarray:
     if not isinstance(X, (list, tuple)):
         X = np.asarray(X)
         if X.ndim in (2, 3):
-            return _with_features(_as_numbers(X, name), 3)
+            return _with_features(as_numbers(X, name), 3)
         if X.ndim != 1 or X.dtype != object:
             raise ValueError(
                 f"{name} must be sequences: a list of arrays (T_i, m), or an array (n, T, m) or, of one feature, "
                 f"(n, T); found {X if X.ndim == 0 else f'an array of shape {X.shape}'}. One sequence x is the list [x]."
             )
-    rows = [_with_features(_as_numbers(row, f"Sequence {i} of {name}"), 2) for i, row in enumerate(X)]
+    rows = [_with_features(as_numbers(row, f"Sequence {i} of {name}"), 2) for i, row in enumerate(X)]
     for i, row in enumerate(rows):
         if row.ndim != 2:
             raise ValueError(
                 f"Sequence {i} of {name} must be an array (T, m) or, of one feature, (T,); found shape {row.shape}. "
                 "One sequence x is the list [x]."
             )
-        if len(row) == 0:
-            raise _empty(i, name)
+    n_steps = np.array([len(row) for row in rows], int)
+    _refuse_empty(n_steps == 0, name)
+    for i, row in enumerate(rows):
         if row.shape[1] != rows[0].shape[1]:
             raise ValueError(
                 f"{name} must have the same features at every step: sequence 0 has {rows[0].shape[1]}, sequence {i} "
@@ -95,13 +95,13 @@ def _as_array(X: Any, name: str) -> np.ndarray:
             )
     if not rows:
         return np.empty((0, 0, 0))
-    steps, n_steps = np.concatenate(rows), np.array([len(row) for row in rows])
+    steps = np.concatenate(rows)
     values = np.full((len(rows), n_steps.max(), steps.shape[1]), np.nan, steps.dtype)
     values[np.arange(n_steps.max()) < n_steps[:, None]] = steps
     return values
 
 
-def _as_numbers(values: Any, name: str) -> np.ndarray:
+def as_numbers(values: Any, name: str) -> np.ndarray:
     """An array of float32, if it is one, or float64."""
     try:
         values = np.asarray(values)
@@ -122,5 +122,6 @@ def _rounded(n_steps: int) -> int:
     return -(-n_steps // step) * step
 
 
-def _empty(row: int, name: str) -> ValueError:
-    return ValueError(f"Sequence {row} of {name} is empty: drop it.")
+def _refuse_empty(empty: np.ndarray, name: str) -> None:
+    if empty.any():
+        raise ValueError(f"Sequence {empty.argmax()} of {name} is empty: drop it.")

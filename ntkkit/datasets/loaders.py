@@ -1,9 +1,4 @@
-"""Small real data sets: images, tables, time series and a tensor.
-
-Every loader works as scikit-learn's do, takes the same two keyword arguments, and reads a file that is installed with
-the package. Nothing is standardised; images are uint8, sequences padded with NaN at the end. ``load_x().DESCR`` tells
-where a set is from, what was done to it and under which licence.
-"""
+"""Loaders of the small real data sets that are installed with the package."""
 
 from collections.abc import Callable
 from importlib.resources import files
@@ -14,27 +9,6 @@ from typing import Any, Literal, Protocol, cast, overload
 
 import numpy as np
 from sklearn.utils import Bunch
-
-__all__ = [
-    "load_concrete",
-    "load_contraceptive",
-    "load_covid_serology",
-    "load_fashion_mnist",
-    "load_gun_point",
-    "load_hayes_roth",
-    "load_ionosphere",
-    "load_italy_power_demand",
-    "load_japanese_vowels",
-    "load_monk_2",
-    "load_photos",
-    "load_segment",
-    "load_sonar",
-    "load_tae",
-    "load_tic_tac_toe",
-    "load_vehicle",
-    "load_vowel",
-    "load_wisconsin",
-]
 
 Subset = Literal["all", "train", "test"]
 
@@ -77,7 +51,7 @@ def _directory() -> Traversable:
     try:
         return files("ntkkit._data")
     except ModuleNotFoundError:  # run in the source tree, where setup.py has not mapped datasets/ into the package
-        return Path(__file__).resolve().parents[1] / "datasets"
+        return Path(__file__).resolve().parents[2] / "datasets"
 
 
 def _load(name: str, subset: Subset, return_X_y: bool) -> Bunch | tuple[np.ndarray, np.ndarray]:

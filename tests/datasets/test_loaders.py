@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from ntkkit import datasets
+from ntkkit.datasets import loaders
 
-LOADERS = {name.removeprefix("load_"): getattr(datasets, name) for name in datasets.__all__}
-PROVENANCE = (datasets._directory() / "PROVENANCE.md").read_text(encoding="utf-8")
+LOADERS = {name.removeprefix("load_"): getattr(datasets, name) for name in datasets.__all__ if name.startswith("load_")}
+DIRECTORY = loaders._directory()
+PROVENANCE = (DIRECTORY / "PROVENANCE.md").read_text(encoding="utf-8")
 TABLE = re.findall(r"^\| (\w+)\.npz \| (\d+) \| (\(.*?\)) (\w+) \| (\(.*?\)) (\w+) \|$", PROVENANCE, flags=re.MULTILINE)
 SPLIT = {
     "fashion_mnist": (1000, 500),
@@ -37,14 +39,13 @@ def shape(text):
 
 def test_every_set_of_the_table_has_a_loader_and_a_file():
     assert {row[0] for row in TABLE} == set(LOADERS)
-    assert {
-        entry.name.removesuffix(".npz") for entry in datasets._directory().iterdir() if entry.name.endswith(".npz")
-    } == set(LOADERS)
+    files = {entry.name.removesuffix(".npz") for entry in DIRECTORY.iterdir() if entry.name.endswith(".npz")}
+    assert files == set(LOADERS)
 
 
 @each_set
 def test_file_has_the_size_and_sha256_of_its_provenance(name):
-    content = (datasets._directory() / f"{name}.npz").read_bytes()
+    content = (DIRECTORY / f"{name}.npz").read_bytes()
     assert f"- sha256: `{hashlib.sha256(content).hexdigest()}`" in LOADERS[name]().DESCR
     assert len(content) == int(next(row[1] for row in TABLE if row[0] == name))
 
