@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
-from ntkkit import NTK, Engine, FullyConnected
+from ntkkit import NTK, Engine, FullyConnected, Recurrent
 from ntkkit.engine.plan import Plan
 
 KERNEL = NTK(FullyConnected(depth=1))
@@ -56,6 +56,9 @@ def test_the_same_bits(client, X, tmp_path):
     np.testing.assert_array_equal(both, Engine().gram_at_depths(KERNEL, X[:200], depths=[0, 1]))
     stored = Engine(cluster=client, store=tmp_path / "K").gram(KERNEL, X)
     np.testing.assert_array_equal(stored[...], Engine().gram(KERNEL, X))
+    sequences = [x[: 1 + i % 4] for i, x in enumerate(X)]
+    found = engine.gram(NTK(Recurrent()), sequences, sequences[:70])
+    np.testing.assert_array_equal(found, Engine().gram(NTK(Recurrent()), sequences, sequences[:70]))
 
 
 def test_an_error_in_a_worker_reaches_the_caller(client, X, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 SCRIPT = """
 import json, sys, threading
 import jax, numpy as np
-from ntkkit import NTK, Engine, FullyConnected
+from ntkkit import NTK, Engine, FullyConnected, Recurrent
 from ntkkit.engine import result
 from ntkkit.engine.compile import Job
 
@@ -22,8 +22,10 @@ def spy(job, device, *arrays, **static):
     return call(job, device, *arrays, **static)
 
 Job.__call__ = spy
-X = np.random.default_rng(0).standard_normal((400, 3)).astype(np.float32)
+rng = np.random.default_rng(0)
+X = rng.standard_normal((400, 3)).astype(np.float32)
 kernel = NTK(FullyConnected(depth=1, input_scale=[1.0, 2.0, 0.5]))
+sequences = [rng.standard_normal((length, 1)) for length in rng.integers(1, 9, 200)]
 one = Engine(devices=jax.devices()[:1])
 found, devices = {}, {}
 for name, engine in {"one": one, "all": Engine()}.items():
@@ -32,6 +34,7 @@ for name, engine in {"one": one, "all": Engine()}.items():
         "gram": engine.gram(kernel, X),
         "cross": engine.gram(kernel, X, X[:70]),
         "diag": engine.diag(kernel, X),
+        "sequences": engine.gram(NTK(Recurrent()), sequences, sequences[:70]),
         "matvec": engine.matvec(kernel, X, np.ones(400)),
     }
     devices[name] = len(set(used))
