@@ -108,7 +108,7 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
         if values.dtype.kind not in "fiubO":
             raise ValueError(f"found dtype {values.dtype}")
         return values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be an array of real numbers: {error}.") from error
 
 
