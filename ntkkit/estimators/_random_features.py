@@ -32,15 +32,18 @@ class RandomNetworks:
     Parameters
     ----------
     kernel : NTK or NNGP
-    input_shape : tuple of int
-        Of one input.
+    X : ndarray
+        Inputs of the shape of those whose features will be asked for; with sequences, the longest counts.
     n_components : int
         Columns of the features.
     rng : RandomState
     """
 
-    def __init__(self, kernel: NTK | NNGP, input_shape: tuple[int, ...], n_components: int, rng: RandomState) -> None:
+    def __init__(self, kernel: NTK | NNGP, X: np.ndarray, n_components: int, rng: RandomState) -> None:
         self.network, self.tangents = kernel.network, isinstance(kernel, NTK)
+        self.network.check_together([X])
+        self.example, lengths = X[:1].copy(), kernel.lengths(X)
+        input_shape = X.shape[1:] if lengths is None else (int(lengths.max()), *X.shape[2:])
         size = min(n_components, math.ceil(8 * math.sqrt(n_components))) if self.tangents else n_components
         self.sizes = [len(part) for part in np.array_split(range(n_components), math.ceil(n_components / size))]
         width, n_outputs = (size + 1, 1) if self.tangents else (size, size)
@@ -53,6 +56,7 @@ class RandomNetworks:
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """The features, in the precision of X."""
+        self.network.check_together([self.example, X], names=("what fit was given", "X"))
         leaves, structure = as_leaves(self.network, X.dtype)
         step = min(len(X), max(1, CHUNK_BYTES // (self.row_size * X.itemsize)))
         result = np.empty((len(X), sum(self.sizes)), X.dtype)

@@ -29,7 +29,9 @@ REMEDIES = {
     "0 sample(s)": "X must have at least one row.",
     "0 feature(s)": "X must have at least one column.",
     "Found array with dim": "X must be 2-D. For images, give the network the input_shape of one image, or flatten them "
-    "by X.reshape(len(X), -1).",
+    "by X.reshape(len(X), -1). Sequences are read by kernels of Recurrent(), such as NTK(Recurrent()).",
+    "inhomogeneous shape": "The rows of X must have equal lengths; sequences of different lengths are read by kernels "
+    "of Recurrent(), such as NTK(Recurrent()).",
     "got 1D array instead": "X must be 2-D, one row a sample.",
     "features as input": "X must have the columns it had in fit.",
     "Input sample_weight contains": "Weights must be finite and >= 0.",

@@ -212,16 +212,16 @@ class NeuralKernelFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ke
             random_state = check_random_state(self.random_state)
             if self.method != "random":
                 return self._choose(self.kernel_, X, random_state)
-            self._draw(self.kernel_, X.shape[1:], random_state)
+            self._draw(self.kernel_, X, random_state)
             return None
 
-    def _draw(self, kernel: Any, input_shape: tuple[int, ...], random_state: np.random.RandomState) -> None:
+    def _draw(self, kernel: Any, X: np.ndarray, random_state: np.random.RandomState) -> None:
         if not isinstance(kernel, (NTK, NNGP)):
             raise ValueError(
                 "method='random' draws finite networks, which are known of NTK(network) and NNGP(network) only; found "
                 f"kernel={kernel!r}: use method='rpcholesky'."
             )
-        self._networks = RandomNetworks(kernel, input_shape, self.n_components, random_state)
+        self._networks = RandomNetworks(kernel, X, self.n_components, random_state)
         self.components_ = self.component_indices_ = self.factor_ = None
         self.n_components_ = self.n_components
 

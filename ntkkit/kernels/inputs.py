@@ -25,10 +25,11 @@ def check_inputs(X: Any, *, kind: str, input_shape: tuple[int, ...] | None, name
         return check_array(flatten_images(X, input_shape, name), dtype="numeric", input_name=name)
     if kind == "sequences":
         return as_sequences(X, name)
-    if np.ndim(X) > 2:
+    shape = _shape(X, name)
+    if len(shape) > 2:
         raise ValueError(
-            f"Expected 2D array, {name} has shape {np.shape(X)}. For images, give the network its input_shape="
-            f"{tuple(np.shape(X)[1:])}, or flatten them by {name}.reshape(len({name}), -1)."
+            f"Expected 2D array, {name} has shape {shape}. For images, give the network its input_shape={shape[1:]}, "
+            f"or flatten them by {name}.reshape(len({name}), -1). Sequences are read by kernels of Recurrent()."
         )
     return check_array(X, dtype="numeric", input_name=name)
 
@@ -43,7 +44,7 @@ def flatten_images(X: Any, input_shape: tuple[int, ...] | None, name: str = "X")
     """
     if input_shape is None:
         raise ValueError("A kernel of images must know its input_shape.")
-    shape, size = np.shape(X), math.prod(input_shape)
+    shape, size = _shape(X, name), math.prod(input_shape)
     if len(shape) > 2 and shape[1:] == input_shape:
         return np.asarray(X).reshape(-1, size)
     if (len(shape) == 2 and shape[1] == size) or len(shape) < 2:
@@ -52,6 +53,16 @@ def flatten_images(X: Any, input_shape: tuple[int, ...] | None, name: str = "X")
         f"{name} has shape {shape}, but input_shape is {input_shape}: pass images of shape "
         f"(n, {', '.join(map(str, input_shape))}) or rows of {size} features, or change input_shape."
     )
+
+
+def _shape(X: Any, name: str) -> tuple[int, ...]:
+    try:
+        return tuple(np.shape(X))
+    except ValueError as error:
+        raise ValueError(
+            f"The rows of {name} must have equal lengths; sequences of different lengths are read by kernels of "
+            "Recurrent()."
+        ) from error
 
 
 def result_dtype(*arrays: np.ndarray) -> np.dtype:

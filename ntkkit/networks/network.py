@@ -74,7 +74,7 @@ class Network(FrozenValue):
         """Have activations meet the variances that these inputs make. Pure jax."""
         self.limits_diag(X)
 
-    def check_together(self, arrays: Sequence[np.ndarray]) -> None:
+    def check_together(self, arrays: Sequence[np.ndarray], names: Sequence[str] = ("X", "Y")) -> None:
         """Raise ValueError if these inputs, each of its kind, are none that the network reads together."""
 
     @abstractmethod

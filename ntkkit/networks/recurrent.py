@@ -151,16 +151,18 @@ class Recurrent(Network):
     def without_ntk(self, trained: bool = False) -> Layer | None:
         return resolve_activation(self.activation).without_ntk(trained or self.n_frozen_layers < self.depth)
 
-    def check_together(self, arrays: Sequence[np.ndarray]) -> None:
+    def check_together(self, arrays: Sequence[np.ndarray], names: Sequence[str] = ("X", "Y")) -> None:
         if self.readout != "per_step":
             return
-        lengths = np.concatenate([(~np.isnan(X[..., 0])).sum(axis=1) for X in arrays])
-        if (lengths != lengths[0]).any():
-            row = int(np.argmax(lengths != lengths[0]))
-            raise ValueError(
-                f'readout="per_step" reads sequences of equal lengths: the first has {lengths[0]} steps, number {row} '
-                f'(counted through X and Y) has {lengths[row]}. Cut them, or use readout="last" or "mean".'
-            )
+        n_steps = [(~np.isnan(X[..., 0])).sum(axis=1) for X in arrays]
+        first = n_steps[0][0]
+        for name, found in zip(names, n_steps, strict=False):
+            if (found != first).any():
+                row = int(np.argmax(found != first))
+                raise ValueError(
+                    f'readout="per_step" reads sequences of equal lengths: sequence 0 of {names[0]} has {first} steps, '
+                    f'sequence {row} of {name} has {found[row]}. Cut them, or use readout="last" or "mean".'
+                )
 
     # ---- infinite width
 
