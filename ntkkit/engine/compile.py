@@ -19,10 +19,11 @@ Static = tuple[tuple[str, Hashable], ...]
 
 @dataclass(frozen=True)
 class Executable:
-    """A compiled function of (leaves, *arrays), and the bytes that a call of it needs."""
+    """A compiled function of (leaves, *arrays), and the bytes that a call of it needs, its arguments among them."""
 
     call: Callable[..., Any]
     bytes: int
+    argument_bytes: int
 
 
 class _Slot:
@@ -72,8 +73,8 @@ def _build(
 
     executable = in_x64(compile_)
     memory = executable.memory_analysis()  # its peak_memory_in_bytes is wrong on CPUs
-    needed = memory.temp_size_in_bytes + memory.output_size_in_bytes + memory.argument_size_in_bytes
-    return Executable(executable, needed)
+    arguments = memory.argument_size_in_bytes
+    return Executable(executable, memory.temp_size_in_bytes + memory.output_size_in_bytes + arguments, arguments)
 
 
 class Job:

@@ -163,7 +163,7 @@ def make_plan(
     *,
     symmetric: bool,
     budget: int,
-    needed_bytes: Callable[[tuple[int, int]], int],
+    needed_bytes: Callable[[tuple[int, int]], tuple[int, int]],
     dtype: np.dtype,
     longest: int = LONGEST_SIDE["cpu"],
     comfortable: float = math.inf,
@@ -178,13 +178,13 @@ def make_plan(
     budget : int
         Bytes for tiles in flight; the result is not counted.
     needed_bytes : callable
-        Bytes that all tiles in flight of a shape need.
+        Bytes that all tiles in flight of a shape need, and how many of them they work in.
     dtype : numpy.dtype
         Of the matrix.
     longest : int
         The longest side of a tile.
     comfortable : float
-        Bytes for tiles in flight that only tiles of one pair may exceed.
+        Bytes for tiles in flight to work in, which only tiles of one pair may exceed.
 
     Returns
     -------
@@ -200,8 +200,8 @@ def make_plan(
         height, width = (_side(size, longest) for size in shape)
         if symmetric:
             height = width = max(height, width)
-        needed = needed_bytes((height, width))
-        if needed <= budget and (needed <= comfortable or longest == 1):
+        needed, worked_in = needed_bytes((height, width))
+        if needed <= budget and (worked_in <= comfortable or longest == 1):
             block = (height * TILES_A_SQUARE_SIDE, width * TILES_A_SQUARE_SIDE)
             return Plan(shape, (height, width), block, symmetric, dtype, needed)
         if longest == 1:
@@ -210,7 +210,7 @@ def make_plan(
                 f"in flight together. Raise memory= to at least {needed}."
             )
         # what a tile needs grows with its area: go on where that fits, without compiling everything in between
-        fitting = longest * math.sqrt(min(budget, comfortable) / needed)
+        fitting = longest * math.sqrt(min(budget / needed, comfortable / worked_in))
         longest = max(1, min(longest // 2, 2 ** math.floor(math.log2(max(fitting, 1)))))
 
 

@@ -53,14 +53,18 @@ class Work:
     def __reduce__(self) -> Any:
         return _rebuilt, (self.function, self.kernel, self.X, self.Y, self.lead, self.static)
 
-    def bytes_in_flight(self, tile: tuple[int, int], devices: Sequence[jax.Device], *, operand: bool = False) -> int:
-        """What the tiles in flight on one memory need: all devices' on a CPU, one's elsewhere."""
+    def bytes_in_flight(
+        self, tile: tuple[int, int], devices: Sequence[jax.Device], *, operand: bool = False
+    ) -> tuple[int, int]:
+        """What the tiles in flight on one memory need, all devices' on a CPU, and what of it they work in."""
         sides = self.X, self.X if self.Y is None else self.Y
         shapes = [(length, *side.shape[1:]) for length, side in zip(tile, sides, strict=True)]
         same = self.Y is None and tile[0] >= len(self.X)
         executable = self.job.executable(*shapes, *[tile] * operand, device=devices[0], same=same)
         rows = ROWS_KEPT * sum(int(np.prod(shape)) for shape in shapes) * self.job.dtype.itemsize
-        return _sharing(devices) * (THREADS_A_DEVICE * executable.bytes + min(rows, self.X.nbytes))
+        needed = THREADS_A_DEVICE * executable.bytes + min(rows, self.X.nbytes)
+        worked_in = THREADS_A_DEVICE * (executable.bytes - executable.argument_bytes)
+        return _sharing(devices) * needed, _sharing(devices) * worked_in
 
     @staticmethod
     def in_flight(tile_bytes: float, devices: Sequence[jax.Device]) -> float:
