@@ -72,7 +72,11 @@ class Recurrent(Network):
     Notes
     -----
     Inputs are lists of arrays (T_i, m), arrays (n, T, m) with NaN behind the end of each sequence, or (n, T) where a
-    step has one feature. Where both kernels are averages of nearly opposite numbers they are less exact.
+    step has one feature.
+
+    With relu, float32 results of 100 steps are right to 1e-6 of sqrt(K_ii K_jj); errors grow with the number of steps,
+    and with how fast variances do. Where kernels are averages of nearly opposite numbers they are less exact. Of steps
+    of more than four features that are exactly zero, derivatives with respect to the inputs are 0.
 
     References
     ----------

@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ntkkit.networks.state import safe_ratio, safe_sqrt
-
 # Up to so many features a step, distances of steps are sums over features; a matrix product is slower there.
 FEW_FEATURES = 4
 # So many steps are skipped together where no sequence is, and are evaluated again for derivatives.
@@ -84,17 +82,6 @@ class Sequences(NamedTuple):
         inside = (steps >= first) & (steps < last)
         values = jnp.take_along_axis(self.values, jnp.where(inside, source, 0)[..., None], axis=0)
         return type(self)(jnp.where(inside[..., None], values, 0), first, last)
-
-    def directions(self) -> tuple[Array, Array]:
-        """Each step over its length, (T, m, n), zero where that is; and its mean square, (T, n)."""
-        dtype = self.values.dtype
-        wide = self.values.astype(jax.dtypes.canonicalize_dtype(np.float64))
-        squares = jnp.sum(wide * wide, axis=-1)
-        units = safe_ratio(wide, safe_sqrt(squares)[..., None])
-        n_features = wide.shape[-1]
-        if n_features <= FEW_FEATURES:
-            units = units.astype(dtype)
-        return jnp.moveaxis(units, -1, 1), (squares / n_features).astype(dtype)
 
 
 class Distances(NamedTuple):

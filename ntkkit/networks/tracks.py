@@ -73,8 +73,9 @@ class Track(NamedTuple):
     @classmethod
     def of(cls, X: Sequences, recurrence: Recurrence, before: list[Array] | None = None) -> Track:
         """Pass along the steps of sequences; `before` are variances of hidden states in front of them."""
-        directions, var = X.directions()
-        var = var.astype(jax.dtypes.canonicalize_dtype(np.float64))
+        values = X.values.astype(jax.dtypes.canonicalize_dtype(np.float64))
+        n_features = values.shape[-1]
+        var = jnp.sum(values**2, axis=-1) / n_features
         steps = jnp.arange(len(var))[:, None]
         lives, begins = (mask.astype(var.dtype) for mask in (steps > X.first, steps == X.first))
 
@@ -93,9 +94,12 @@ class Track(NamedTuple):
             bias = safe_ratio(1, scale)
             lengths = safe_sqrt(below) * bias, safe_sqrt(memory) * bias
             layers.append(Lengths(*lengths, bias, begins * bias, lives, scale))
-        few = directions.shape[1] <= FEW_FEATURES
-        inputs = (directions * layers[0].input[:, None]).astype(X.dtype) if few else directions
-        return cls(Here(inputs, jax.tree.map(lambda part: part.astype(X.dtype), layers)), units, final)
+        if n_features <= FEW_FEATURES:
+            inputs = (values * (layers[0].bias / n_features**0.5)[..., None]).astype(X.dtype)
+        else:
+            inputs = safe_ratio(values, safe_sqrt(n_features * var)[..., None])
+        layers = jax.tree.map(lambda part: part.astype(X.dtype), layers)
+        return cls(Here(jnp.moveaxis(inputs, -1, 1), layers), units, final)
 
     def at(self, steps: Array) -> Here:
         """Some steps, (c,), side by side."""
