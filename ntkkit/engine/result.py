@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ log = logging.getLogger("ntkkit")
 
 # Rows of a diagonal that one call takes, where they fit the memory.
 DIAGONAL_ROWS = 2048
+# Where a kernel says what a cache holds, a matrix has so many tiles along its longer side at least: cores share them.
+FEWEST_TILES_A_SIDE = 2
 # A block that is stored or sent exists in so many copies: evaluated, mirrored, encoded, and the next one.
 COPIES_OF_A_BLOCK = 8
 
@@ -52,7 +55,8 @@ class Means:
         """How the work is cut into tiles; `operand` says that each tile reads one of its size."""
         platform = self.devices[0].platform
         bounds = [LONGEST_SIDE.get(platform, LONGEST_SIDE_ELSEWHERE), longest]
-        bounds.append(work.kernel.tile_side if platform == "cpu" else None)
+        if platform == "cpu" and work.kernel.tile_side is not None:  # few pairs take long, too
+            bounds.append(min(work.kernel.tile_side, _power(max(work.shape) / FEWEST_TILES_A_SIDE)))
         return make_plan(
             work.shape,
             symmetric=work.Y is None,
@@ -159,6 +163,11 @@ class Means:
     def _resumed(self, work: Work, block: tuple[int, int]) -> Plan:
         """The plan for blocks of a shape that was chosen before, maybe with other memory."""
         return replace(self.plan(work, longest=max(block)), block=block)
+
+
+def _power(size: float) -> int:
+    """The power of two that is no less."""
+    return 2 ** max(0, math.ceil(math.log2(size)))
 
 
 def _description(work: Work) -> dict[str, Any]:
