@@ -29,8 +29,8 @@ from sklearn.svm import SVC
 
 from ntkkit import NTK, Convolutional, Engine, FullyConnected, ImageStandardizer, NeuralKernelClassifier
 from ntkkit.datasets import load_fashion_mnist
-from ntkkit.report.cnn import TrainedNetwork
 from ntkkit.report.images import averaged
+from ntkkit.report.trained import TrainedNetwork
 
 DRAWS = {100: 3, 300: 2, 1000: 1}  # pictures a draw: draws
 N_FOLDS = 3

@@ -1,4 +1,4 @@
-"""``python -m ntkkit``: the infinitely wide network against its peers, on shipped pictures or on one's own table."""
+"""``python -m ntkkit``: the infinitely wide network against its peers, on shipped data or on one's own table."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ntkkit.report.output import check_directory, write_report
 from ntkkit.report.plots import draw_report
 from ntkkit.report.problem import Problem, ReportError, fashion_problem
 from ntkkit.report.run import baseline, compare_models
+from ntkkit.report.sequences import sequences_problem
 from ntkkit.report.table import table_problem
 from ntkkit.report.text import format_diagnosis, format_table, format_verdict
 
@@ -36,11 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.table is None and (options.target or options.task or options.test_size is not None):
         parser.error("--target, --task and --test-size are for a table: name a CSV file")
-    if options.images and options.table is not None:
-        parser.error("--images is for the shipped pictures: leave out the table, or --images")
+    shipped = "--images" if options.images else "--sequences" if options.sequences else None
+    if shipped and options.table is not None:
+        parser.error(f"{shipped} is for shipped data: leave out the table, or {shipped}")
     start = time.perf_counter()
     try:
-        check_installed((*NEEDED, "optax") if options.images else NEEDED)
+        check_installed((*NEEDED, "optax") if shipped else NEEDED)
         check_directory(options.output)
         problem = make_problem(options)
         say(f"ntkkit {__version__}: {problem.title}")
@@ -68,13 +70,19 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
         description="Tune the kernel machine of an infinitely wide network, a support vector machine, a random forest "
-        "and a trained network alike, and compare them on held-out rows of shipped pictures, or of a table.",
+        "and a trained network alike, and compare them on held-out rows of shipped data, or of a table.",
     )
     parser.add_argument("table", nargs="?", type=Path, metavar="data.csv", help="a table with a header line")
-    parser.add_argument(
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
         "--images",
         action="store_true",
         help="read the shipped pictures as pictures: convolutional kernels and a trained CNN, too; takes a minute",
+    )
+    kind.add_argument(
+        "--sequences",
+        action="store_true",
+        help="shipped sequences of unequal lengths: recurrent kernels and a trained RNN; takes a minute",
     )
     parser.add_argument("--target", metavar="NAME", help="the column to predict")
     parser.add_argument(
@@ -98,7 +106,7 @@ def make_parser() -> argparse.ArgumentParser:
 def make_problem(options: argparse.Namespace) -> Problem:
     """The problem that the command line asks for."""
     if options.table is None:
-        return images_problem() if options.images else fashion_problem()
+        return images_problem() if options.images else sequences_problem() if options.sequences else fashion_problem()
     return table_problem(
         options.table,
         options.target,

@@ -22,7 +22,7 @@ for module in pkgutil.walk_packages(ntkkit.__path__, "ntkkit."):
 # Not pandas: scikit-learn imports it by itself where it is installed.
 OPTIONAL = [  # and filelock, which jax imports where it is installed
     *["dask", "distributed", "matplotlib", "neural_tangents", "optax", "polars", "skops", "tensorflow"],
-    *["torch", "zarr"],
+    *["torch", "tslearn", "zarr"],
 ]
 
 

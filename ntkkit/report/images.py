@@ -14,9 +14,9 @@ from ntkkit.estimators import ImageStandardizer, NeuralKernelClassifier
 from ntkkit.kernels import NTK
 from ntkkit.networks import Convolutional
 from ntkkit.networks.network import Network
-from ntkkit.report.cnn import TrainedNetwork
 from ntkkit.report.models import NTK_MACHINE, Candidate, as_candidate
 from ntkkit.report.problem import Grids, Problem, clothes
+from ntkkit.report.trained import TrainedNetwork
 
 # Training pictures, and as many to test on: the time of the kernels grows with the square.
 N_PICTURES = 120
@@ -124,9 +124,9 @@ def convolutional_machine(problem: Problem, X: np.ndarray, *, pooling: str) -> C
     return as_candidate(f"{NTK_MACHINE} ({pooling})", model, grid, problem)
 
 
-def trained_cnn(problem: Problem, X: np.ndarray, *, depth: int, random_state: int) -> Candidate:
+def trained_cnn(problem: Problem, X: np.ndarray, *, chosen: dict[str, Any], random_state: int) -> Candidate:
     """The network of finite width behind the "gap" machine, trained by gradient descent."""
-    grids = problem.grids
+    grids, depth = problem.grids, chosen["depth"]
     model = TrainedNetwork(
         _network(problem, depth=depth), width=grids.width, n_epochs=grids.n_epochs, random_state=random_state
     )

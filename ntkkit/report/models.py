@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from ntkkit.estimators import NeuralKernelClassifier, NeuralKernelRegressor
 from ntkkit.kernels import NTK
 from ntkkit.model_selection import KernelSearchCV
 from ntkkit.networks import FullyConnected
+from ntkkit.networks.network import Network
 from ntkkit.report.problem import Problem
 
 Grid = list[dict[str, list[Any]]]
@@ -79,20 +81,24 @@ def ntk_machine(problem: Problem, X: np.ndarray) -> Candidate:
     mean of its diagonal on the training rows.
     """
     grids = problem.grids
-    grid: Grid = []
-    for depth, weight_var, bias_var in itertools.product(grids.depths, grids.weight_vars, grids.bias_vars):
-        scale = float(NTK(FullyConnected(depth=depth, weight_var=weight_var, bias_var=bias_var)).diag(X).mean())
-        grid.append(
-            {
-                "kernel__network__depth": [depth],
-                "kernel__network__weight_var": [weight_var],
-                "kernel__network__bias_var": [bias_var],
-                "alpha": [scale * alpha for alpha in grids.relative_alphas],
-            }
-        )
+    varied = {"depth": grids.depths, "weight_var": grids.weight_vars, "bias_var": grids.bias_vars}
+    grid = kernel_grid(FullyConnected(), varied, grids.relative_alphas, X)
     model = (NeuralKernelRegressor if problem.task == "regression" else NeuralKernelClassifier)(NTK(FullyConnected()))
     name = f"{NTK_MACHINE} (dense)" if grids.conv_depths else NTK_MACHINE
     return replace(as_candidate(name, model, grid, problem), search=KernelSearchCV)
+
+
+def kernel_grid(
+    network: Network, varied: Mapping[str, Sequence[Any]], relative_alphas: Sequence[float], X: np.ndarray
+) -> Grid:
+    """All combinations of a network's parameters, each with multiples of the mean of its NTK's diagonal as `alpha`."""
+    grid: Grid = []
+    for values in itertools.product(*varied.values()):
+        params = dict(zip(varied, values, strict=True))
+        scale = float(NTK(network.replace(**params)).diag(X).mean())
+        networks = {f"kernel__network__{name}": [value] for name, value in params.items()}
+        grid.append({**networks, "alpha": [scale * alpha for alpha in relative_alphas]})
+    return grid
 
 
 def support_vectors(problem: Problem, X: np.ndarray) -> Candidate:
@@ -114,18 +120,18 @@ def forest(problem: Problem, X: np.ndarray, *, random_state: int) -> Candidate:
     return as_candidate("Random forest", model, [grid], problem)
 
 
-def trained_network(problem: Problem, X: np.ndarray, *, depth: int, random_state: int) -> Candidate:
-    """A network of finite width, trained by gradient descent (Adam) for a set number of epochs.
+def trained_network(problem: Problem, X: np.ndarray, *, chosen: dict[str, Any], random_state: int) -> Candidate:
+    """A network of finite width and the chosen depth, trained by gradient descent (Adam) for a set number of epochs.
 
     Stopping there is the early stopping: none of the few rows is held out to decide when.
     """
-    grids = problem.grids
+    grids, depth = problem.grids, max(chosen["depth"], 1)
     model = (MLPRegressor if problem.task == "regression" else MLPClassifier)(
-        hidden_layer_sizes=(grids.width,) * max(depth, 1),
+        hidden_layer_sizes=(grids.width,) * depth,
         batch_size=max(1, min(LARGEST_BATCH, len(X) // 4)),
         max_iter=grids.n_epochs,
         random_state=random_state,
     )
     grid = {"learning_rate_init": list(grids.learning_rates), "alpha": list(grids.weight_decays)}
-    name = f"Trained net ({max(depth, 1)} x {grids.width})"
+    name = f"Trained net ({depth} x {grids.width})"
     return as_candidate(name, model, [grid], problem)

@@ -23,9 +23,11 @@ class Grids:
     Attributes
     ----------
     depths, weight_vars, bias_vars : tuple
-        Of the fully connected network behind the NTK.
+        Of the fully connected or recurrent network behind the NTK.
     conv_depths : tuple
         Of convolutional networks, for pictures; empty where they are not compared.
+    readouts : tuple
+        Of recurrent networks, for sequences; empty where they are not compared.
     relative_alphas : tuple
         Ridge terms, as multiples of the mean of the kernel's diagonal.
     Cs, relative_gammas : tuple
@@ -42,6 +44,7 @@ class Grids:
     weight_vars: tuple[float, ...] = (1.0, 2.0)
     bias_vars: tuple[float, ...] = (0.01, 0.1)
     conv_depths: tuple[int, ...] = ()
+    readouts: tuple[str, ...] = ()
     relative_alphas: tuple[float, ...] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
     Cs: tuple[float, ...] = (1.0, 4.0, 16.0, 64.0)
     relative_gammas: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import joblib
@@ -22,6 +23,7 @@ from tqdm.auto import tqdm
 from ntkkit.report.images import convolutional_machine, trained_cnn
 from ntkkit.report.models import Candidate, forest, ntk_machine, prepared_rows, support_vectors, trained_network
 from ntkkit.report.problem import Problem, Task
+from ntkkit.report.sequences import has_dtw, nearest_neighbour, padded_support_vectors, recurrent_machine, trained_rnn
 
 N_FOLDS = 3
 # Rows that a search may use: its time grows with their cube.
@@ -31,6 +33,7 @@ MOST_THREADS = 8
 DEPTH = "__depth"
 
 Say = Callable[[str], None]
+Maker = Callable[..., Candidate]
 
 
 @dataclass(frozen=True)
@@ -101,26 +104,51 @@ def compare_models(problem: Problem, *, random_state: int, say: Say) -> list[Res
     )
     X = prepared_rows(problem, rows)
 
-    convolutional = bool(problem.grids.conv_depths)
+    models, (kind, train) = lineup(problem, random_state=random_state)
     results: list[Result] = []
 
-    def run(name: str, make: Callable[..., Candidate], **settings: Any) -> None:
-        say(f"  {len(results) + 1}/{6 if convolutional else 4}  {name} ...")
+    def run(name: str, make: Maker, **settings: Any) -> None:
+        say(f"  {len(results) + 1}/{len(models) + 1}  {name} ...")
         result = evaluate(lambda: make(problem, X, **settings), problem, rows, folds)
         score, seconds = next(iter(result.scores)), result.search_seconds
         say(f"       {score} {result.cv_score:.3f} in cross-validation, best of {result.n_settings}; {seconds:.1f} s")
         results.append(result)
 
-    if convolutional:
-        run("NTK machine: infinitely many channels, averaged over positions", convolutional_machine, pooling="gap")
-        run("NTK machine: infinitely many channels, positions flattened", convolutional_machine, pooling="flatten")
-    run("NTK machine: an infinitely wide network", ntk_machine)
-    run("SVM with RBF kernel", support_vectors)
-    run("random forest", forest, random_state=random_state)
-    depth = results[0].chosen["depth"]
-    make, kind = (trained_cnn, "convolutional network") if convolutional else (trained_network, "network")
-    run(f"trained {kind} of depth {depth}", make, depth=depth, random_state=random_state)
+    for model in models:
+        run(*model)
+    chosen = results[0].chosen
+    run(f"trained {kind} of depth {chosen['depth']}", train, chosen=chosen, random_state=random_state)
     return results
+
+
+def lineup(problem: Problem, *, random_state: int) -> tuple[list[tuple[str, Maker]], tuple[str, Maker]]:
+    """The models that are compared, the one that the report is about first; and the network that is trained at last."""
+    if problem.grids.readouts:
+        models: list[tuple[str, Maker]] = [
+            ("NTK machine: an infinitely wide recurrent network", recurrent_machine),
+            ("SVM with RBF kernel, on sequences filled up with zeros", padded_support_vectors),
+        ]
+        if has_dtw():
+            models.append(("nearest neighbour by dynamic time warping", nearest_neighbour))
+        return models, ("recurrent network", trained_rnn)
+    models = [
+        ("NTK machine: an infinitely wide network", ntk_machine),
+        ("SVM with RBF kernel", support_vectors),
+        ("random forest", partial(forest, random_state=random_state)),
+    ]
+    if not problem.grids.conv_depths:
+        return models, ("network", trained_network)
+    pictures: list[tuple[str, Maker]] = [
+        (
+            "NTK machine: infinitely many channels, averaged over positions",
+            partial(convolutional_machine, pooling="gap"),
+        ),
+        (
+            "NTK machine: infinitely many channels, positions flattened",
+            partial(convolutional_machine, pooling="flatten"),
+        ),
+    ]
+    return [*pictures, *models], ("convolutional network", trained_cnn)
 
 
 def baseline(problem: Problem) -> str:

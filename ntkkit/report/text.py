@@ -42,12 +42,12 @@ def format_chosen(chosen: dict[str, Any]) -> str:
     """``depth=3, alpha=0.00177``: the network's hyperparameters first."""
     order = ["depth", "weight_var", "bias_var"]
     names = sorted(chosen, key=lambda name: (order.index(name) if name in order else len(order), name))
-    return ", ".join(f"{name}={format_number(chosen[name])}" for name in names)
+    return ", ".join(f"{name}={format_number(chosen[name])}" for name in names) or "none"
 
 
-def format_number(value: float) -> str:
-    """Three significant digits without trailing zeros; integers as they are."""
-    if isinstance(value, (int, np.integer)):
+def format_number(value: float | str) -> str:
+    """Three significant digits without trailing zeros; integers and words as they are."""
+    if isinstance(value, (int, np.integer, str)):
         return str(value)
     if 1e3 <= abs(value) < 1e7:
         return f"{value:.0f}"

@@ -1,4 +1,4 @@
-"""The convolutional network of finite width, trained by gradient descent."""
+"""A network of finite width, trained by gradient descent."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from ntkkit.estimators._validation import check_input
+from ntkkit.kernels import NTK
 from ntkkit.networks.network import Network
 
 BATCH = 16
 HELD_OUT = 0.2
-# Epochs without a lower loss on the held-out pictures after which training stops.
+# Epochs without a lower loss on the held-out samples after which training stops.
 PATIENCE = 30
 
 
 class TrainedNetwork(ClassifierMixin, BaseEstimator):
     """The finite network that a family describes, trained with Adam on the cross-entropy.
 
-    A fifth of the training rows is held out: of all epochs of all starts, the parameters with the lowest cross-entropy
-    there are kept. For three classes or more.
+    A fifth of the training samples is held out: of all epochs of all starts, the parameters with the lowest
+    cross-entropy there are kept.
 
     Parameters
     ----------
     network : Network
-        With an `input_shape`.
+        It says what samples are: rows, flattened images of its `input_shape`, or sequences.
     width : int, default=64
-        Channels of each hidden layer.
+        Units or channels of each hidden layer.
     learning_rate : float, default=0.03
         Of Adam. In the NTK parametrisation the entries of the weights are of order 1, so it is larger than usual.
     n_epochs, n_starts : int, default=120 and 2
-        Passes over the rows at most, and from how many initial values.
+        Passes over the samples at most, and from how many initial values.
     random_state : int, RandomState instance or None, default=None
-        Of the held-out rows, the initial values and the batches.
+        Of the held-out samples, the initial values and the batches.
     """
 
     def __init__(
@@ -57,8 +59,8 @@ class TrainedNetwork(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        """Train on rows (n, d) that are flattened images, and their labels."""
-        X, y = validate_data(self, X, y, dtype=np.float32)
+        """Train on samples and their labels."""
+        X, y = check_input(self, X, y, kernel=NTK(self.network), reset=True)
         rng = check_random_state(self.random_state)
         self.classes_, codes = np.unique(y, return_inverse=True)
         n_held_out = max(len(self.classes_), round(HELD_OUT * len(y)))
@@ -73,7 +75,7 @@ class TrainedNetwork(ClassifierMixin, BaseEstimator):
     def _train(
         self, X: np.ndarray, X_held_out: np.ndarray, y: np.ndarray, y_held_out: np.ndarray, rng: np.random.RandomState
     ) -> tuple[float, Any]:
-        """The lowest loss on the held-out rows, and the parameters that have it."""
+        """The lowest loss on the held-out samples, and the parameters that have it."""
         import optax
 
         shape = self.network.input_shape or X.shape[1:]
@@ -94,18 +96,20 @@ class TrainedNetwork(ClassifierMixin, BaseEstimator):
 
     def _outputs(self, params: Any, X: np.ndarray) -> np.ndarray:
         """The network's outputs, (n, n_classes), in batches of one size, so that it is compiled once."""
-        filled = np.concatenate([X, np.zeros((-len(X) % BATCH, X.shape[1]), X.dtype)])
+        filled = np.concatenate([X, np.zeros((-len(X) % BATCH, *X.shape[1:]), X.dtype)])
         parts = [_apply(self.network, params, filled[i : i + BATCH]) for i in range(0, len(X), BATCH)]
         return np.concatenate(parts)[: len(X)]
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:
-        """The outputs, logarithms of probabilities but for a constant."""
+        """The outputs, logarithms of probabilities but for a constant; of two classes the second's less the first's."""
         check_is_fitted(self)
-        return self._outputs(self.params_, validate_data(self, X, dtype=np.float32, reset=False))
+        outputs = self._outputs(self.params_, check_input(self, X, kernel=NTK(self.network), reset=False))
+        return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """The class of the largest output."""
-        return self.classes_[self.decision_function(X).argmax(axis=1)]
+        outputs = self.decision_function(X)
+        return self.classes_[(outputs > 0).astype(int) if outputs.ndim == 1 else outputs.argmax(axis=1)]
 
 
 @jax.jit

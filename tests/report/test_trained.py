@@ -9,8 +9,8 @@ import pytest
 from sklearn.base import clone
 
 from ntkkit import Convolutional
-from ntkkit.report import cnn
-from ntkkit.report.cnn import TrainedNetwork
+from ntkkit.report import trained
+from ntkkit.report.trained import TrainedNetwork
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_parameters_of_the_lowest_loss_are_kept(model, stripes, monkeypatch):
         losses.append(float(optax.softmax_cross_entropy_with_integer_labels(outputs, held_out).mean()))
         return outputs
 
-    split = cnn.train_test_split
+    split = trained.train_test_split
 
     def see(*args, **kwargs):
         nonlocal held_out
@@ -60,9 +60,9 @@ def test_parameters_of_the_lowest_loss_are_kept(model, stripes, monkeypatch):
         return parts
 
     held_out = None
-    monkeypatch.setattr(cnn, "train_test_split", see)
+    monkeypatch.setattr(trained, "train_test_split", see)
     monkeypatch.setattr(TrainedNetwork, "_outputs", remember)
-    monkeypatch.setattr(cnn, "PATIENCE", 2)
+    monkeypatch.setattr(trained, "PATIENCE", 2)
     fitted = clone(model).set_params(learning_rate=1.0, n_epochs=40).fit(X[:99], y[:99])
     assert len(held_out) == 20
     assert fitted.loss_ == pytest.approx(min(losses), rel=1e-6)
