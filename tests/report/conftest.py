@@ -6,6 +6,7 @@ import pytest
 
 from ntkkit.report import images
 from ntkkit.report.problem import Grids, fashion_problem
+from ntkkit.report.sequences import sequences_problem
 
 SMALL = Grids(
     depths=(0, 1),
@@ -52,6 +53,21 @@ def small_pictures():
         patch.setattr(images, "BLOCK", 7)
         problem = images.images_problem()
     return dataclasses.replace(problem, grids=dataclasses.replace(SMALL, conv_depths=(1, 2), learning_rates=(0.05,)))
+
+
+@pytest.fixture(scope="session")
+def small_sequences():
+    """The first steps of few shipped utterances of three speakers, by small grids."""
+    whole = sequences_problem()
+    train, test = (np.flatnonzero(np.isin(y, ["1", "2", "3"]))[::2] for y in (whole.y_train, whole.y_test))
+    return dataclasses.replace(
+        whole,
+        X_train=whole.X_train[train, :8],
+        y_train=whole.y_train[train],
+        X_test=whole.X_test[test, :8],
+        y_test=whole.y_test[test],
+        grids=dataclasses.replace(SMALL, depths=(1, 2), readouts=("last",), learning_rates=(0.05,)),
+    )
 
 
 @pytest.fixture

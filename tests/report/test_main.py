@@ -11,7 +11,8 @@ import pytest
 from matplotlib.image import imread
 
 import ntkkit.__main__ as command
-from ntkkit.report import table
+from ntkkit.report import run as job
+from ntkkit.report import sequences, table
 
 
 def check_report(directory, models=4, machine="NTK machine"):
@@ -24,8 +25,11 @@ def check_report(directory, models=4, machine="NTK machine"):
 
 
 @pytest.fixture
-def small_job(small_images, small_pictures, small_grids, monkeypatch):
+def small_job(small_images, small_pictures, small_sequences, small_grids, monkeypatch):
     monkeypatch.setattr(command, "images_problem", lambda: small_pictures)
+    monkeypatch.setattr(command, "sequences_problem", lambda: small_sequences)
+    for module in (job, sequences):
+        monkeypatch.setattr(module, "has_dtw", lambda: False)
     monkeypatch.setattr(command, "fashion_problem", lambda: small_images)
     monkeypatch.setattr(table, "TABLE_GRIDS", small_grids)
 
@@ -52,6 +56,19 @@ def test_job_on_pictures(small_job, small_pictures, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "6/6  trained convolutional network of depth" in printed
     for text in [*(row["model"] for row in rows), *small_pictures.facts]:
+        assert text in printed
+
+
+@pytest.mark.slow
+def test_job_on_sequences(small_job, small_sequences, tmp_path, capsys):
+    assert command.main(["--sequences", "--output", str(tmp_path)]) == 0
+    rows = check_report(tmp_path, models=3)
+    assert {row["model"] for row in rows} >= {"NTK machine", "SVM (RBF kernel)"}
+    assert float(next(row for row in rows if row["model"] == "NTK machine")["accuracy"]) > 0.8
+    printed = capsys.readouterr().out
+    assert "3/3  trained recurrent network of depth" in printed
+    assert "readout=last" in printed
+    for text in [*(row["model"] for row in rows), *small_sequences.facts]:
         assert text in printed
 
 
@@ -119,6 +136,8 @@ def test_tables_that_cannot_be_learned_from(tmp_path, capsys, content, message):
         (["--test-size", "0.5"], "are for a table"),
         (["--images", "--target", "y"], "are for a table"),
         (["t.csv", "--images"], "leave out the table, or --images"),
+        (["t.csv", "--sequences"], "leave out the table, or --sequences"),
+        (["--images", "--sequences"], "not allowed with argument --images"),
         (["t.csv", "--target", "y", "--test-size", "1.5"], "must be between 0 and 1"),
         (["t.csv", "--target", "y", "--task", "ranking"], "ranking"),
         (["--random-state", "-1"], "must be between 0 and"),
@@ -134,7 +153,9 @@ def test_wrong_arguments(capsys, arguments, message):
     assert printed.count("\n") == 1
 
 
-@pytest.mark.parametrize(("missing", "arguments"), [("pandas", []), ("optax", ["--images"])])
+@pytest.mark.parametrize(
+    ("missing", "arguments"), [("pandas", []), ("optax", ["--images"]), ("optax", ["--sequences"])]
+)
 def test_missing_packages_are_named_with_the_remedy(monkeypatch, capsys, tmp_path, missing, arguments):
     found = importlib.util.find_spec
     monkeypatch.setattr(

@@ -88,3 +88,5 @@ def test_scores(value, text):
 def test_chosen_hyperparameters_of_the_network_come_first():
     chosen = {"alpha": 0.5, "weight_var": 2.0, "bias_var": 0.1, "depth": 3}
     assert format_chosen(chosen) == "depth=3, weight_var=2, bias_var=0.1, alpha=0.5"
+    assert format_chosen({"readout": "mean", "depth": 1}) == "depth=1, readout=mean"
+    assert format_chosen({}) == "none"

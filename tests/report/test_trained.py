@@ -8,7 +8,7 @@ import optax
 import pytest
 from sklearn.base import clone
 
-from ntkkit import Convolutional
+from ntkkit import Convolutional, Recurrent
 from ntkkit.report import trained
 from ntkkit.report.trained import TrainedNetwork
 
@@ -72,3 +72,16 @@ def test_parameters_of_the_lowest_loss_are_kept(model, stripes, monkeypatch):
 def test_few_rows_of_many_classes(model, stripes):
     X, y = stripes
     assert set(clone(model).set_params(n_epochs=1).fit(X[:6], y[:6]).predict(X[:40])) <= set(y)
+
+
+def test_two_classes_of_sequences(rng):
+    X = rng.normal(size=(90, 8, 1)).astype(np.float32)
+    y = np.array(["falls", "rises"])[np.arange(90) % 2]
+    X[y == "rises", :5] += np.linspace(-2, 2, 5, dtype=np.float32)[:, None]
+    X[::3, 5:] = np.nan
+    network = Recurrent(bias_var=0.0)
+    model = TrainedNetwork(network, width=16, n_epochs=30, n_starts=1, random_state=0).fit(X[:60], y[:60])
+    outputs = model.decision_function(X[60:])
+    assert outputs.shape == (30,)
+    assert (model.predict(X[60:]) == np.where(outputs > 0, "rises", "falls")).all()
+    assert model.score(X[60:], y[60:]) > 0.8
