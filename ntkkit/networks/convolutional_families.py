@@ -62,8 +62,8 @@ class Convolutional(Homogeneous):
     --------
     >>> import numpy as np
     >>> from ntkkit import NTK, Convolutional
-    >>> images = np.random.default_rng(0).random((3, 8, 8, 1))
-    >>> NTK(Convolutional(depth=2, input_shape=(8, 8, 1)))(images).shape
+    >>> images = np.random.default_rng(0).random((3, 5, 5, 1))
+    >>> NTK(Convolutional(depth=1, pooling="flatten", input_shape=(5, 5, 1)))(images).shape
     (3, 3)
     """
 
