@@ -88,10 +88,11 @@ class Track(NamedTuple):
         if before is None:
             before = [jnp.zeros(X.n_sequences, var.dtype) for _ in recurrence.trainable]
         final, (memories, units, hidden) = lax.scan(advance, before, (var, lives, begins))
+        largest = float(jnp.finfo(X.dtype).max) ** 0.5 / 4  # whose square is finite; above, variances underflow
         layers = []
         for below, memory, variance in zip([var, *hidden[:-1]], memories, units, strict=True):
             scale = safe_sqrt(variance)
-            bias = safe_ratio(1, scale)
+            bias = jnp.minimum(safe_ratio(1, scale), largest)
             lengths = safe_sqrt(below) * bias, safe_sqrt(memory) * bias
             layers.append(Lengths(*lengths, bias, begins * bias, lives, scale))
         if n_features <= FEW_FEATURES:
