@@ -147,9 +147,10 @@ class PredictionBandDisplay:
             )
         noise_var, observed = _find_noise(machine), None if y is None else _check_column(y, "y")
         check_consistent_length(X, observed)
-        if feature is None and np.shape(X)[1:] != (1,):
+        shape = _shape(X)
+        if feature is None and shape[1:] != (1,):
             if observed is None:
-                raise ValueError(f"y is None; for X of shape {np.shape(X)} give y, or feature=.")
+                raise ValueError(f"y is None; for X of shape {shape} give y, or, of rows, feature=.")
             y_pred, y_std = _predict(regressor, X)
             return cls(y_pred=y_pred, y_std=y_std, level=level, noise_var=noise_var, y_true=observed).plot(ax)
         x, grid, x_name = _make_grid(X, feature)
@@ -286,6 +287,14 @@ def _check_column(values: Any, name: str) -> np.ndarray:
     return values.astype(np.float64)
 
 
+def _shape(X: Any) -> tuple[int, ...]:
+    """The shape of X; of a list of sequences, its length."""
+    try:
+        return tuple(np.shape(X))
+    except ValueError:
+        return (len(X),)
+
+
 def _make_grid(X: Any, feature: int | None) -> tuple[np.ndarray, Any, str]:
     """Values of one feature over its range, rows like those of X with them and the others at their medians, its name.
 
@@ -294,6 +303,8 @@ def _make_grid(X: Any, feature: int | None) -> tuple[np.ndarray, Any, str]:
     ValueError
         If X has no such column, or is not finite numbers.
     """
+    if len(_shape(X)) != 2:
+        raise ValueError(f"feature={feature!r} is for rows; X is of shape {_shape(X)}: leave feature out.")
     rows = check_array(X, dtype="numeric", input_name="X").astype(np.float64)
     column, n_features = 0 if feature is None else feature, rows.shape[1]
     if not isinstance(column, int | np.integer) or not 0 <= column < n_features:

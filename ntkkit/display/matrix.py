@@ -123,7 +123,7 @@ class KernelMatrixDisplay:
         kernel : kernel, callable or "precomputed"
             As in `NeuralKernelRegressor`.
         X : array-like of shape (n_samples, n_features)
-            Rows or images; the Gram matrix (n_samples, n_samples) with "precomputed".
+            Rows, images or sequences; the Gram matrix (n_samples, n_samples) with "precomputed".
         y : array-like of shape (n_samples,)
             Classes, or numbers: those with fractions or of more than 20 values.
         ax : matplotlib Axes, or two of them, optional

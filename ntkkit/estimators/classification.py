@@ -52,7 +52,8 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
     kernel_ : kernel, callable or "precomputed"
         What was evaluated.
     X_fit_ : ndarray of shape (n_samples, n_features) or None
-        The training inputs, images as rows; with solver="nystrom" the centres; None with kernel="precomputed".
+        The training inputs, images as rows, sequences (n_samples, T, n_features) filled up with NaN; with
+        solver="nystrom" the centres; None with kernel="precomputed".
     intercept_ : float or ndarray of shape (n_classes,)
         With class weights, the weighted mean of the targets, which f adds; else 0.
     dual_coef_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
@@ -64,7 +65,7 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
     n_iter_ : int
         Iterations of the solver; 1 for the direct ones.
     n_features_in_ : int
-        Columns of X; of images, the numbers in one.
+        Columns of X; of images, the numbers in one; of sequences, those in a step.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Column names, where X has any.
 
@@ -138,7 +139,8 @@ class NeuralKernelClassifier(ClassifierMixin, RidgeMachine):
         ----------
         X : array-like of shape (n_samples, n_features)
             Finite numbers; images (n_samples, *input_shape), or those as rows, where the network has an `input_shape`;
-            the Gram matrix (n_samples, n_samples) with kernel="precomputed".
+            sequences, as a list of arrays (T_i, n_features) or an array, where it is `Recurrent`; the
+            Gram matrix (n_samples, n_samples) with kernel="precomputed".
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Labels: text, integers or booleans, of two classes or more. Or zeros and ones, a column a label, where a
             sample may have several.

@@ -65,7 +65,7 @@ class NeuralKernelFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ke
     factor_ : ndarray of shape (n_components_, n_components_) or None
         L; None with method="random".
     n_features_in_ : int
-        Columns of X; of images, the numbers in one.
+        Columns of X; of images, the numbers in one; of sequences, those in a step.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Column names, where X has any.
 
@@ -141,7 +141,8 @@ class NeuralKernelFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ke
         ----------
         X : array-like of shape (n_samples, n_features)
             Finite numbers; images (n_samples, *input_shape), or those as rows, where the network has an `input_shape`;
-            the Gram matrix (n_samples, n_samples) with kernel="precomputed".
+            sequences, as a list of arrays (T_i, n_features) or an array, where it is `Recurrent`; the
+            Gram matrix (n_samples, n_samples) with kernel="precomputed".
         y : None
             Ignored.
 

@@ -70,7 +70,8 @@ class NeuralKernelRegressor(MultiOutputMixin, RegressorMixin, RidgeMachine):
     y_fit_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         The training targets.
     X_fit_ : ndarray of shape (n_samples, n_features) or None
-        The training inputs, images as rows; with solver="nystrom" the centres; None with kernel="precomputed".
+        The training inputs, images as rows, sequences (n_samples, T, n_features) filled up with NaN; with
+        solver="nystrom" the centres; None with kernel="precomputed".
     dual_coef_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         The coefficients a; zero where the sample weight is.
     solver_ : str
@@ -80,7 +81,7 @@ class NeuralKernelRegressor(MultiOutputMixin, RegressorMixin, RidgeMachine):
     n_iter_ : int
         Iterations of the solver; 1 for the direct ones.
     n_features_in_ : int
-        Columns of X; of images, the numbers in one.
+        Columns of X; of images, the numbers in one; of sequences, those in a step.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Column names, where X has any.
 
@@ -157,7 +158,8 @@ class NeuralKernelRegressor(MultiOutputMixin, RegressorMixin, RidgeMachine):
         ----------
         X : array-like of shape (n_samples, n_features)
             Finite numbers; images (n_samples, *input_shape), or those as rows, where the network has an `input_shape`;
-            the Gram matrix (n_samples, n_samples) with kernel="precomputed".
+            sequences, as a list of arrays (T_i, n_features) or an array, where it is `Recurrent`; the
+            Gram matrix (n_samples, n_samples) with kernel="precomputed".
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         sample_weight : float or array-like of shape (n_samples,), optional

@@ -111,7 +111,7 @@ class NeuralKernelRegressorCV(MultiOutputMixin, RegressorMixin, _RidgeMachineCV)
     dual_coef_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
         The coefficients a; of equal rows, the first carries their sum.
     n_features_in_ : int
-        Columns of X; of images, the numbers in one.
+        Columns of X; of images, the numbers in one; of sequences, those in a step.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Column names, where X has any.
 
@@ -221,7 +221,7 @@ class NeuralKernelClassifierCV(ClassifierMixin, _RidgeMachineCV):
     dual_coef_ : ndarray of shape (n_samples,) or (n_samples, n_classes)
         The coefficients a.
     n_features_in_ : int
-        Columns of X; of images, the numbers in one.
+        Columns of X; of images, the numbers in one; of sequences, those in a step.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Column names, where X has any.
 

@@ -57,7 +57,8 @@ class NeuralKernelSVC(ClassifierMixin, SupportMachine):
     n_support_ : ndarray of shape (n_classes,)
         How many there are of each class.
     X_fit_ : ndarray of shape (n_support, n_features) or None
-        The support vectors, images as rows; None with kernel="precomputed".
+        The support vectors, images as rows, sequences (n_support, T, n_features) filled up with NaN; None with
+        kernel="precomputed".
     dual_coef_ : ndarray of shape (n_outputs, n_support)
         Signed coefficients: for two classes one row, positive for `classes_[1]`; for more, with intercept, laid out as
         SVC's (n_classes - 1 rows); without, one row a class.
@@ -68,7 +69,7 @@ class NeuralKernelSVC(ClassifierMixin, SupportMachine):
     kernel_ : kernel, callable or "precomputed"
         What was evaluated.
     n_features_in_ : int
-        Columns of X; of images, the numbers in one.
+        Columns of X; of images, the numbers in one; of sequences, those in a step.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Column names, where X has any.
 
@@ -141,7 +142,8 @@ class NeuralKernelSVC(ClassifierMixin, SupportMachine):
         ----------
         X : array-like of shape (n_samples, n_features)
             Finite numbers; images (n_samples, *input_shape), or those as rows, where the network has an `input_shape`;
-            the Gram matrix (n_samples, n_samples) with kernel="precomputed".
+            sequences, as a list of arrays (T_i, n_features) or an array, where it is `Recurrent`; the
+            Gram matrix (n_samples, n_samples) with kernel="precomputed".
         y : array-like of shape (n_samples,)
             Labels: text, integers or booleans, of two classes or more.
         sample_weight : float or array-like of shape (n_samples,), optional

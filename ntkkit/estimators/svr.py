@@ -47,7 +47,8 @@ class NeuralKernelSVR(RegressorMixin, SupportMachine):
     n_support_ : ndarray of shape (1,)
         How many there are.
     X_fit_ : ndarray of shape (n_support, n_features) or None
-        The support vectors, images as rows; None with kernel="precomputed".
+        The support vectors, images as rows, sequences (n_support, T, n_features) filled up with NaN; None with
+        kernel="precomputed".
     dual_coef_ : ndarray of shape (1, n_support)
         Signed coefficients.
     intercept_ : ndarray of shape (1,)
@@ -57,7 +58,7 @@ class NeuralKernelSVR(RegressorMixin, SupportMachine):
     kernel_ : kernel, callable or "precomputed"
         What was evaluated.
     n_features_in_ : int
-        Columns of X; of images, the numbers in one.
+        Columns of X; of images, the numbers in one; of sequences, those in a step.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Column names, where X has any.
 
@@ -118,7 +119,8 @@ class NeuralKernelSVR(RegressorMixin, SupportMachine):
         ----------
         X : array-like of shape (n_samples, n_features)
             Finite numbers; images (n_samples, *input_shape), or those as rows, where the network has an `input_shape`;
-            the Gram matrix (n_samples, n_samples) with kernel="precomputed".
+            sequences, as a list of arrays (T_i, n_features) or an array, where it is `Recurrent`; the
+            Gram matrix (n_samples, n_samples) with kernel="precomputed".
         y : array-like of shape (n_samples,)
             Targets.
         sample_weight : float or array-like of shape (n_samples,), optional

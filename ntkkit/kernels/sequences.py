@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -69,15 +70,25 @@ def lengths(X: np.ndarray) -> np.ndarray:
 
 def _as_array(X: Any, name: str) -> np.ndarray:
     """Numbers (n, T, m), with NaN behind the shorter ones of a list."""
-    if not isinstance(X, (list, tuple)):
-        X = np.asarray(X)
-        if X.ndim in (2, 3):
-            return _with_features(as_numbers(X, name), 3)
-        if X.ndim != 1 or X.dtype != object:
-            raise ValueError(
-                f"{name} must be sequences: a list of arrays (T_i, m), or an array (n, T, m) or, of one feature, "
-                f"(n, T); found {X if X.ndim == 0 else f'an array of shape {X.shape}'}. One sequence x is the list [x]."
-            )
+    if isinstance(X, (list, tuple)):
+        return _filled(X, name)
+    n_levels, X = getattr(getattr(X, "index", None), "nlevels", 1), np.asarray(X)
+    if n_levels > 1 or (X.ndim == 2 and X.dtype == object and X.size and np.ndim(X.flat[0])):
+        raise ValueError(
+            f"{name} is a data frame with series in its cells, or an index of {n_levels} levels. If its rows are steps, "
+            f"ntkkit.datasets.to_sequences turns it; if they are sequences of one feature, give {name}.to_numpy()."
+        )
+    if X.ndim in (2, 3):
+        return _with_features(as_numbers(X, name), 3)
+    if X.ndim == 1 and X.dtype == object:
+        return _filled(X, name)
+    raise ValueError(
+        f"{name} must be sequences: a list of arrays (T_i, m), or an array (n, T, m) or, of one feature, (n, T); found "
+        f"{X if X.ndim == 0 else f'an array of shape {X.shape}'}. One sequence x is the list [x]."
+    )
+
+
+def _filled(X: Iterable[Any], name: str) -> np.ndarray:
     rows = [_with_features(as_numbers(row, f"Sequence {i} of {name}"), 2) for i, row in enumerate(X)]
     for i, row in enumerate(rows):
         if row.ndim != 2:
@@ -109,7 +120,7 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
             raise ValueError(f"found dtype {values.dtype}")
         return values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{name} must be an array of real numbers: {error}.") from error
+        raise ValueError(f"{name} must be an array of real numbers: {str(error).rstrip('.')}.") from error
 
 
 def _with_features(values: np.ndarray, ndim: int) -> np.ndarray:

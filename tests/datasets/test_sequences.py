@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from references.sequences import pad
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -18,9 +19,7 @@ LENGTHS = [4, 1, 3]
 WANTED = [RNG.standard_normal((length, 2)) for length in LENGTHS]
 EQUAL = RNG.standard_normal((3, 4, 2))
 FIRST = [x[:, :1] for x in WANTED]
-PADDED = np.full((3, 6, 2), np.nan)
-for place, sequence in zip(PADDED, WANTED, strict=True):
-    place[: len(sequence)] = sequence
+PADDED = pad(WANTED, 6)
 
 
 def long_frame(sequences, names=("b", "a", "c")):
@@ -92,9 +91,7 @@ def test_precision(dtype, expected):
 )
 def test_padding_is_taken_off(lengths, n_channels, excess, layout):
     wanted = [RNG.standard_normal((length, n_channels)) for length in lengths]
-    padded = np.full((len(lengths), max(lengths) + excess, n_channels), np.nan)
-    for place, sequence in zip(padded, wanted, strict=True):
-        place[: len(sequence)] = sequence
+    padded = pad(wanted, max(lengths) + excess)
     X = padded if layout == "time_first" else padded.swapaxes(1, 2)
     for given_as in (X, [*X]):
         for one, other in zip(to_sequences(given_as, layout), wanted, strict=True):

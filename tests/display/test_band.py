@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
+from sklearn.base import BaseEstimator
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.linear_model import Ridge
@@ -115,6 +116,33 @@ def test_pipelines_searches_and_column_names(surface):
     assert display.points_ == []
 
 
+class Ends(BaseEstimator):
+    """Predicts the last number of a sequence, of a spread that is its length."""
+
+    def fit(self, X, y):
+        self.fitted_ = True
+        return self
+
+    def predict(self, X, return_std=False):
+        steps = [x[~np.isnan(x)] for x in X]
+        return np.array([x[-1] for x in steps]), np.array([float(len(x)) for x in steps])
+
+
+def test_sequences_are_drawn_in_ascending_order():
+    X, y = [np.arange(3.0), np.array([5.0]), np.arange(2.0)], np.array([1.0, 5.0, 9.0])
+    padded = np.array([[0.0, 1.0, 2.0], [5.0, np.nan, np.nan], [0.0, 1.0, np.nan]])
+    for data in (X, padded, [x[:, None] for x in X], padded[..., None]):
+        model = Ends().fit(data, y)
+        display = PredictionBandDisplay.from_estimator(model, data, y)
+        assert_array_equal(display.line_.get_ydata(), [1.0, 2.0, 5.0])
+        assert display.coverage == 2 / 3
+        with pytest.raises(ValueError, match=r"y is None; for X of shape \(3,.*\) give y"):
+            PredictionBandDisplay.from_estimator(model, data)
+    for data in (X, padded[..., None]):
+        with pytest.raises(ValueError, match=r"feature=1 is for rows; X is of shape \(3,.*: leave feature out"):
+            PredictionBandDisplay.from_estimator(model, data, y, feature=1)
+
+
 def test_from_predictions_thins_out_many_samples(rng):
     y_pred, y_std = rng.standard_normal(2000), rng.uniform(1, 2, 2000)
     y_true = y_pred + y_std * rng.standard_normal(2000)
@@ -145,7 +173,7 @@ def test_refuses_predictions_it_cannot_use(change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"y": None}, "give y, or feature="),
+        ({"y": None}, "give y, or, of rows, feature="),
         ({"feature": 3}, "feature must be a column of X, 0 to 2"),
         ({"feature": "x"}, "feature must be a column of X, 0 to 2"),
         ({"y": np.zeros(3)}, "inconsistent numbers of samples"),

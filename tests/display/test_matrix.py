@@ -2,6 +2,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from references.sequences import Averages, averages
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, DotProduct
 from sklearn.linear_model import Ridge
@@ -49,6 +50,15 @@ def test_reads_machines_in_pipelines_and_searches(samples):
     order = np.argsort(y, kind="stable")
     expected = NTK(FullyConnected(depth=1))(StandardScaler().fit_transform(X)[order])
     assert_allclose(KernelMatrixDisplay.from_estimator(search, X, y).gram, expected, rtol=1e-12)
+
+
+def test_sequences_of_different_lengths():
+    X, y = [[1.0, 3.0], [2.0], [0.0, 1.0, 5.0]], ["b", "a", "a"]
+    expected = averages([np.array(X[i])[:, None] for i in (1, 2, 0)], [np.array(X[i])[:, None] for i in (1, 2, 0)])
+    for data in (X, [np.array(x)[:, None] for x in X]):
+        assert_allclose(KernelMatrixDisplay.from_kernel(Averages(), data, y).gram, expected)
+        model = NeuralKernelClassifier(Averages()).fit(data, y)
+        assert_allclose(KernelMatrixDisplay.from_estimator(model, data, y).gram, expected)
 
 
 def test_a_regressor_sorts_by_the_target_and_has_no_classes(samples):

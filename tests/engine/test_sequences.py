@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from references.sequences import Averages, averages, draw, pad
 
-from ntkkit import NTK, Cache, Engine, Kernel, Recurrent
+from ntkkit import NTK, Cache, Engine, Recurrent
 from ntkkit.engine import result
 from ntkkit.engine.compile import Job
 from ntkkit.engine.plan import Plan
@@ -18,53 +18,7 @@ from ntkkit.engine.work import Tiles
 
 RECURRENT = NTK(Recurrent())
 SIDE = 16
-
-
-class Averages(Kernel):
-    """What a user would write, cheap to compile: the product of the means of two sequences, and of their lengths."""
-
-    _leaves = ("scale", "length_scale")
-
-    def __init__(self, scale=1.0, length_scale=0.5):
-        self.scale, self.length_scale = scale, length_scale
-
-    @property
-    def input_kind(self):
-        return "sequences"
-
-    def tile(self, X, Y, *, same=False):
-        (x, t), (y, s) = self.read(X), self.read(Y)
-        return self.scale * x @ y.T + self.length_scale * jnp.outer(t, s)
-
-    def tile_diag(self, X):
-        x, t = self.read(X)
-        return self.scale * jnp.sum(x * x, axis=1) + self.length_scale * t**2
-
-    @staticmethod
-    def read(X):
-        return jnp.nanmean(X, axis=1), jnp.sum(~jnp.isnan(X[..., 0]), axis=1).astype(X.dtype)
-
-
 AVERAGES = Averages()
-
-
-def averages(X, Y):
-    """The same in numpy, of lists or padded arrays."""
-    x, y = (np.stack([np.nanmean(a, axis=0) for a in A]) for A in (X, Y))
-    t, s = (np.array([np.sum(~np.isnan(a[:, 0])) for a in A]) for A in (X, Y))
-    return x @ y.T + 0.5 * np.outer(t, s)
-
-
-def draw(rng, lengths, n_features=2):
-    return [rng.standard_normal((length, n_features)) for length in lengths]
-
-
-def pad(sequences):
-    """As tslearn does, to the longest."""
-    padded = np.full((len(sequences), max(map(len, sequences)), sequences[0].shape[1]), np.nan)
-    for place, sequence in zip(padded, sequences, strict=True):
-        place[: len(sequence)] = sequence
-    return padded
 
 
 @pytest.fixture

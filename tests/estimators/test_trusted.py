@@ -41,11 +41,13 @@ from ntkkit import (
     NeuralKernelSVC,
     NeuralKernelSVR,
     Normalized,
+    Recurrent,
     Scaled,
     ZCAWhitener,
     networks,
 )
 from ntkkit.networks import Dense, Relu, Serial
+from ntkkit.networks.layer import Layer
 from ntkkit.networks.value import Value
 
 X = np.random.default_rng(0).standard_normal((12, 3))
@@ -60,6 +62,7 @@ KERNELS = {
         bounds={"network__weight_var": "fixed", "network__input_scale": np.array([[0.1, 1.0]] * 3)},
     ),
     "flip": Augmented(NTK(FullyConnected(depth=1, input_shape=(3, 1)))),
+    "recurrent": NTK(Recurrent(readout="mean", initial_state_var=0.5)),
     "algebra": 0.3 * NTK(Serial([Dense(1.7), Relu(), Dense()])) * Normalized(NNGP(FullyConnected(depth=1))) + 1.0,
 }
 
@@ -140,7 +143,7 @@ def search():
 
 @pytest.fixture(scope="module")
 def every_layer():
-    layers = [cls(*LAYERS.get(cls.__name__, ())) for cls in public_classes(networks)]
+    layers = [cls(*LAYERS.get(cls.__name__, ())) for cls in public_classes(networks) if issubclass(cls, Layer)]
     return NeuralKernelRegressor(NNGP(Serial([*layers, Dense()])))
 
 

@@ -10,6 +10,7 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from references.sequences import pad
 
 from ntkkit import NTK, FullyConnected, Normalized, Recurrent, gram
 from ntkkit.kernels.sequences import as_sequences, lengths
@@ -18,13 +19,6 @@ RNG = np.random.default_rng(0)
 LENGTHS = [3, 1, 2]
 LIST = [RNG.standard_normal((length, 2)).round(2) for length in LENGTHS]
 NAN = np.nan
-
-
-def pad(sequences, n_steps):
-    padded = np.full((len(sequences), n_steps, sequences[0].shape[1]), NAN, sequences[0].dtype)
-    for place, sequence in zip(padded, sequences, strict=True):
-        place[: len(sequence)] = sequence
-    return padded
 
 
 EXPECTED = pad(LIST, 8)
@@ -158,6 +152,8 @@ BAD = {  # what, and the message
         [[[1.0, 2.0], [3.0]]],
         "Sequence 0 of X must be an array of real numbers: .*inhomogeneous",
     ),
+    "steps as rows": (pd.concat({"a": pd.DataFrame(LIST[0])}), "X is a data frame .* index of 2 levels.*X.to_numpy"),
+    "series in cells": (pd.DataFrame({"u": FIRST}), "X is a data frame with series .*datasets.to_sequences"),
     "a number": (3.0, r"X must be sequences: a list of arrays \(T_i, m\), .*; found 3.0. One sequence x is the list"),
     "None": (None, "X must be sequences: .*; found None"),
     "a word": ("abc", "X must be sequences: .*; found abc"),
