@@ -75,8 +75,8 @@ def _as_array(X: Any, name: str) -> np.ndarray:
     n_levels, X = getattr(getattr(X, "index", None), "nlevels", 1), np.asarray(X)
     if n_levels > 1 or (X.ndim == 2 and X.dtype == object and X.size and np.ndim(X.flat[0])):
         raise ValueError(
-            f"{name} is a data frame with series in its cells, or an index of {n_levels} levels. If its rows are steps, "
-            f"ntkkit.datasets.to_sequences turns it; if they are sequences of one feature, give {name}.to_numpy()."
+            f"{name} is a data frame with series in its cells, or an index of {n_levels} levels. If rows are steps, "
+            f"ntkkit.datasets.to_sequences turns them; if they are sequences of one feature, give {name}.to_numpy()."
         )
     if X.ndim in (2, 3):
         return _with_features(as_numbers(X, name), 3)

@@ -152,7 +152,7 @@ BAD = {  # what, and the message
         [[[1.0, 2.0], [3.0]]],
         "Sequence 0 of X must be an array of real numbers: .*inhomogeneous",
     ),
-    "steps as rows": (pd.concat({"a": pd.DataFrame(LIST[0])}), "X is a data frame .* index of 2 levels.*X.to_numpy"),
+    "steps as rows": (pd.concat({"a": pd.DataFrame(LIST[0])}), "X is a data frame .* index of 2 levels.*to_numpy"),
     "series in cells": (pd.DataFrame({"u": FIRST}), "X is a data frame with series .*datasets.to_sequences"),
     "a number": (3.0, r"X must be sequences: a list of arrays \(T_i, m\), .*; found 3.0. One sequence x is the list"),
     "None": (None, "X must be sequences: .*; found None"),
