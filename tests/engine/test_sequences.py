@@ -73,15 +73,12 @@ def test_tiles_hold_sequences_of_like_lengths(X, small_tiles, evaluated):
 
 
 def test_a_recurrent_kernel_in_tiles(X, small_tiles):
-    Y = draw(np.random.default_rng(1), [7] * 20)
+    Y = draw(np.random.default_rng(1), [7] * 32)
     K = Engine().gram(RECURRENT, [*X, *Y])
     np.testing.assert_array_equal(K, K.T)
     np.testing.assert_allclose(Engine().diag(RECURRENT, [*X, *Y]), K.diagonal(), rtol=1e-12)
-    for one, other, expected in ((X, Y, K[:60, 60:]), (Y, X, K[60:, :60]), (X, X[::2], K[:60, :60:2])):
+    for one, other, expected in ((X, Y, K[:60, 60:]), (Y, X, K[60:, :60]), (X[28:], X, K[28:60, :60])):
         np.testing.assert_allclose(Engine().gram(RECURRENT, one, other), expected, rtol=1e-12)
-    for i, j in ((0, 1), (3, 79), (70, 41)):
-        pair = [[*X, *Y][i], [*X, *Y][j]]
-        np.testing.assert_allclose(Engine().gram(RECURRENT, pair[:1], pair[1:])[0, 0], K[i, j], rtol=1e-10)
 
 
 def test_padding_changes_no_bit(X, small_tiles):

@@ -34,7 +34,7 @@ from ntkkit import (
 )
 from ntkkit.datasets import to_sequences
 
-# Numbers of samples, steps and features are few, so that tests share what was compiled: 24 (or all 32) to fit, 8 new.
+# Few numbers of samples, steps and features share what is compiled: 24 (or all 32) to fit, 8 new.
 RNG = np.random.default_rng(0)
 X = [RNG.standard_normal((length, 2)) for length in RNG.integers(2, 8, 32)]
 PADDED = pad(X)
@@ -64,8 +64,14 @@ EVERY = {
 every_estimator = pytest.mark.parametrize(("estimator", "y"), EVERY.values(), ids=EVERY)
 
 
-@pytest.fixture(scope="module")
-def model():
+@pytest.fixture(autouse=True)
+def large_tiles(monkeypatch):
+    """One tile for all samples: smaller ones would have to be compiled for each number of them."""
+    monkeypatch.setattr(Recurrent, "tile_side", None)
+
+
+@pytest.fixture
+def model(large_tiles):
     return NeuralKernelRegressor(KERNEL, alpha=0.1).fit(X[TRAIN], Y[TRAIN])
 
 

@@ -10,7 +10,7 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from references.sequences import pad
+from references.sequences import Averages, averages, pad
 
 from ntkkit import NTK, FullyConnected, Normalized, Recurrent, gram
 from ntkkit.kernels.sequences import as_sequences, lengths
@@ -226,8 +226,8 @@ def test_kernels_of_rows_say_who_reads_sequences(X):
         ROWS(X)
 
 
-def test_kernels_of_kernels_read_sequences(kernel):
-    K = kernel(LIST)
-    np.testing.assert_allclose((2.0 * kernel + 0.5)(LIST), 2 * K + 0.5, rtol=1e-12)
+def test_kernels_of_kernels_read_sequences():
+    K, kernel = averages(LIST, LIST), Averages()
+    np.testing.assert_allclose((2.0 * kernel * kernel + 0.5)(LIST), 2 * K**2 + 0.5, rtol=1e-12)
     roots = np.sqrt(K.diagonal())
-    np.testing.assert_allclose(Normalized(kernel)(LIST), K / np.outer(roots, roots), rtol=1e-12)
+    np.testing.assert_allclose(Normalized(kernel)(pad(LIST)), K / np.outer(roots, roots), rtol=1e-12)
