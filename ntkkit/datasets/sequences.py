@@ -73,11 +73,11 @@ def to_sequences(X: Any, layout: Layout) -> list[np.ndarray]:
 def _of_arrays(X: Any, layout: Layout) -> list[np.ndarray]:
     """Arrays (T, m), padded as they came."""
     if not isinstance(X, (list, tuple)):
-        X = np.asarray(X)
+        given, X = X, np.asarray(X)
         if X.ndim not in (2, 3) and not (X.ndim == 1 and X.dtype == object):
             raise ValueError(
                 f"X must be, with layout={layout!r}, an array (n, {AXES[layout]}), a list of arrays ({AXES[layout]}) "
-                f"or, of one channel, an array (n, T); found {X if X.ndim == 0 else f'shape {X.shape}'}."
+                f"or, of one channel, an array (n, T); found {f'shape {X.shape}' if X.ndim else f'{given!r:.80}'}."
             )
     rows = [as_numbers(row, f"Sequence {i} of X") for i, row in enumerate(X)]
     for i, row in enumerate(rows):

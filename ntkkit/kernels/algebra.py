@@ -42,7 +42,10 @@ class _Pair(Composite):
         read = [(k.input_kind, k.input_shape) for k in (k1, k2) if not isinstance(k, Constant)]
         if len(set(read)) > 1:
             found = " and ".join(kind if shape is None else f"{kind} of shape {shape}" for kind, shape in read)
-            raise ValueError(f"k1 and k2 must read the same inputs, found kernels of {found}.")
+            raise ValueError(
+                f"k1 and k2 must read the same inputs, found kernels of {found}: combine their matrices instead, for "
+                "estimators with kernel='precomputed'."
+            )
 
     @property
     def _reader(self) -> Kernel:

@@ -72,7 +72,7 @@ def _as_array(X: Any, name: str) -> np.ndarray:
     """Numbers (n, T, m), with NaN behind the shorter ones of a list."""
     if isinstance(X, (list, tuple)):
         return _filled(X, name)
-    n_levels, X = getattr(getattr(X, "index", None), "nlevels", 1), np.asarray(X)
+    n_levels, given, X = getattr(getattr(X, "index", None), "nlevels", 1), X, np.asarray(X)
     if n_levels > 1 or (X.ndim == 2 and X.dtype == object and X.size and np.ndim(X.flat[0])):
         raise ValueError(
             f"{name} is a data frame with series in its cells, or an index of {n_levels} levels. If rows are steps, "
@@ -84,7 +84,7 @@ def _as_array(X: Any, name: str) -> np.ndarray:
         return _filled(X, name)
     raise ValueError(
         f"{name} must be sequences: a list of arrays (T_i, m), or an array (n, T, m) or, of one feature, (n, T); found "
-        f"{X if X.ndim == 0 else f'an array of shape {X.shape}'}. One sequence x is the list [x]."
+        f"{f'an array of shape {X.shape}' if X.ndim else f'{given!r:.80}'}. One sequence x is the list [x]."
     )
 
 
