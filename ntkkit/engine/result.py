@@ -31,8 +31,8 @@ log = logging.getLogger("ntkkit")
 
 # Rows of a diagonal that one call takes, where they fit the memory.
 DIAGONAL_ROWS = 2048
-# Where a kernel says what a cache holds, a matrix has so many tiles along its longer side at least: cores share them.
-FEWEST_TILES_A_SIDE = 2
+# Where a kernel says what a cache holds, a matrix longer than this has two tiles a side at least, which cores share.
+SHARED_SIDE = 32
 # A block that is stored or sent exists in so many copies: evaluated, mirrored, encoded, and the next one.
 COPIES_OF_A_BLOCK = 8
 
@@ -56,7 +56,8 @@ class Means:
         platform = self.devices[0].platform
         bounds = [LONGEST_SIDE.get(platform, LONGEST_SIDE_ELSEWHERE), longest]
         if platform == "cpu" and work.kernel.tile_side is not None:  # few pairs take long, too
-            bounds.append(min(work.kernel.tile_side, _power(max(work.shape) / FEWEST_TILES_A_SIDE)))
+            half = 2 ** math.ceil(math.log2(max(work.shape) / 2))
+            bounds.append(min(work.kernel.tile_side, max(half, SHARED_SIDE)))
         return make_plan(
             work.shape,
             symmetric=work.Y is None,
@@ -163,11 +164,6 @@ class Means:
     def _resumed(self, work: Work, block: tuple[int, int]) -> Plan:
         """The plan for blocks of a shape that was chosen before, maybe with other memory."""
         return replace(self.plan(work, longest=max(block)), block=block)
-
-
-def _power(size: float) -> int:
-    """The power of two that is no less."""
-    return 2 ** max(0, math.ceil(math.log2(size)))
 
 
 def _description(work: Work) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Work:
         """What the tiles in flight on one memory need, all devices' on a CPU, and what of it they work in."""
         sides = self.X, self.X if self.Y is None else self.Y
         shapes = [(length, *side.shape[1:]) for length, side in zip(tile, sides, strict=True)]
-        same = self.Y is None and tile[0] >= len(self.X)
+        same = self.kernel.reads_same and self.Y is None and tile[0] >= len(self.X)
         executable = self.job.executable(*shapes, *[tile] * operand, device=devices[0], same=same)
         rows = ROWS_KEPT * sum(int(np.prod(shape)) for shape in shapes) * self.job.dtype.itemsize
         needed = THREADS_A_DEVICE * executable.bytes + min(rows, self.X.nbytes)
@@ -124,7 +124,7 @@ class Tiles:
 
     def whole(self, device: jax.Device, place: Rectangle, *operands: Array) -> np.ndarray:
         """What the function returns for a tile of full size and its operands."""
-        same = self.plan.symmetric and place.top == place.left
+        same = self.work.kernel.reads_same and self.plan.symmetric and place.top == place.left
         rows, columns = self.rows.on(device, place.top), self.columns.on(device, place.left)
         return self.work.job(device, rows, columns, *operands, same=same)
 

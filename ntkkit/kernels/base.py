@@ -31,6 +31,7 @@ class Kernel(Value, SklearnKernel):
     """
 
     _unseen: ClassVar[tuple[str, ...]] = ("bounds",)
+    reads_same: bool = True  # whether `tile` makes use of `same`, for which it is compiled apart
 
     @abstractmethod
     def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:

@@ -39,6 +39,10 @@ class _LimitKernel(Kernel):
         return self.network.input_shape
 
     @property
+    def reads_same(self) -> bool:  # type: ignore[override]
+        return self.network.reads_same
+
+    @property
     def tile_side(self) -> int | None:
         return self.network.tile_side
 

@@ -35,6 +35,7 @@ class Network(FrozenValue):
     input_shape: Shape | None = None
     nested: bool = False  # whether its shallower versions are its own beginnings: `limits` takes `depths`
     depth: int  # of those that are
+    reads_same: bool = True  # whether `limits` makes use of `same`
 
     @property
     @abstractmethod

@@ -99,6 +99,7 @@ class Recurrent(Network):
     """
 
     nested = True
+    reads_same = False  # distances of steps are exact
     activation: str | Callable[..., Any] | Activation
     recurrent_weight_var: Any
     input_weight_var: Any
