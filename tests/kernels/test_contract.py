@@ -15,7 +15,20 @@ from sklearn.gaussian_process.kernels import Kernel as SklearnKernel
 from sklearn.gaussian_process.kernels import Product as SklearnProduct
 from sklearn.gaussian_process.kernels import Sum as SklearnSum
 
-from ntkkit import NNGP, NTK, Augmented, Constant, Engine, FullyConnected, Kernel, Normalized, Product, Scaled, Sum
+from ntkkit import (
+    NNGP,
+    NTK,
+    Augmented,
+    Constant,
+    Engine,
+    FullyConnected,
+    Kernel,
+    Normalized,
+    Product,
+    Recurrent,
+    Scaled,
+    Sum,
+)
 from ntkkit.networks import Dense, Erf, Relu, Serial
 
 
@@ -51,6 +64,7 @@ KERNELS = [
     (NTK2 + 1.0) * Normalized(Linear(0.3) + 2.0),
     Linear(2.0),
     Augmented(NTK(FullyConnected(depth=1, input_shape=(1, 4, 1)))),
+    NTK(Recurrent(initial_state_var=0.5)),
 ]
 every_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=repr)
 
