@@ -174,7 +174,8 @@ def draw_plot(results, path):
 
     from ntkkit.display.style import BLUE, DARK, GREY, clean
 
-    figure = Figure(figsize=(10, 3.6), dpi=110, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(10, 3.9), dpi=110, layout="constrained", facecolor="white")
+    figure.suptitle("Mean over the settings that validate best; grey: from the least to the greatest", color=DARK)
     for axes, (title, result) in zip(figure.subplots(1, len(results), sharey=True), results.items(), strict=True):
         for place, (name, found) in enumerate(reversed(result["models"].items())):
             colour = BLUE if name == "RNTK" else DARK
@@ -190,6 +191,7 @@ def draw_plot(results, path):
             )
         axes.set_yticks(range(len(result["models"])), list(reversed(result["models"])))
         axes.set_ylim(-0.5, len(result["models"]) - 0.3)
+        axes.margins(x=0.12)
         axes.set_title(title, loc="left", color=DARK)
         axes.set_xlabel(f"accuracy on {result['test']} test sequences")
         clean(axes, grid="x")
