@@ -31,8 +31,8 @@ def dual(covariance, roots):
     cosine = np.clip(covariance / np.maximum(scale, 1e-30), -1, 1)
     rest = np.arccos(-cosine)
     scale *= np.sqrt(1 - cosine * cosine) + rest * cosine
-    scale *= np.float32(1 / (2 * np.pi))
-    rest *= np.float32(1 / (2 * np.pi))
+    scale *= 1 / (2 * np.pi)
+    rest *= 1 / (2 * np.pi)
     return scale, rest
 
 
