@@ -117,9 +117,9 @@ def test_is_a_pytree_that_jit_vmap_and_grad_take(kernel, X):
         A = jnp.asarray(X[:5])
         jitted = jax.jit(lambda k, a: k.tile(a, a))(floats, A)
         np.testing.assert_allclose(jitted, kernel.tile(A, A), rtol=1e-12, atol=1e-12)
-        rows = jax.vmap(lambda a: kernel.tile(a[None], A)[0])(A)
+        rows = jax.jit(jax.vmap(lambda a: kernel.tile(a[None], A)[0]))(A)
         np.testing.assert_allclose(rows, jitted, rtol=1e-10, atol=1e-7)
-        gradients = jax.grad(lambda k: k.tile(A, A, same=True).sum())(floats)
+        gradients = jax.jit(jax.grad(lambda k: k.tile(A, A, same=True).sum()))(floats)
     assert all(np.isfinite(leaf) for leaf in jax.tree.leaves(gradients))
 
 
