@@ -9,7 +9,7 @@ import numpy as np
 @partial(jax.jit, static_argnames=("network", "width"))
 def empirical_kernels(network, X, width, key):
     """Empirical (nngp, ntk): averages over many outputs, and a contraction of the Jacobian of one output."""
-    params = network.init(key, X.shape[1:], width=width, n_outputs=4 * width)
+    params = network.init(key, X.shape[1:], width=width, n_outputs=width)
     jacobian = jax.jacobian(lambda p: network.apply(p, X)[:, 0])(params)
     ntk = sum(leaf.reshape(len(X), -1) @ leaf.reshape(len(X), -1).T for leaf in jax.tree.leaves(jacobian))
     outputs = network.apply(params, X)
