@@ -35,7 +35,7 @@ def test_empirical_kernels_approach_the_limits_like_one_over_root_width(params, 
     X = as_sequences(sequences(rng, lengths))[:, : max(lengths)]
     network = Recurrent(**VARIANCES, **params)
     limits = np.array(jax.jit(network.limits)(X, X))
-    slopes, deviations = slopes_and_deviations(network, X, limits, widths=(32, 256), n_draws=100)
+    slopes, deviations = slopes_and_deviations(network, X, limits)
     assert ((slopes > -0.65) & (slopes < -0.35)).all()
     assert (deviations < 4.5).all()
 

@@ -16,7 +16,7 @@ def empirical_kernels(network, X, width, key):
     return outputs @ outputs.T / outputs.shape[1], ntk
 
 
-def slopes_and_deviations(network, X, limits, *, widths, n_draws):
+def slopes_and_deviations(network, X, limits, *, widths=(32, 256), n_draws=100):
     """For (nngp, ntk): the power of the width that errors fall with, and how far means are off, in standard errors.
 
     Errors of single networks fall like width^(-1/2); those of their means, like 1 / width, are seen at no width here.
