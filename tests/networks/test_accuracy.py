@@ -9,6 +9,8 @@ from references.hostile import hostile_rows
 from ntkkit import NNGP, NTK, FullyConnected
 from ntkkit.networks import Dense, Erf, Relu, Serial
 
+pytestmark = pytest.mark.slow  # all together: numbers that no version of a library changes
+
 DEPTHS_AND_BIASES = [(1, 0.0), (1, 0.1), (5, 0.0), (5, 1e-4), (10, 0.1), (10, 0.0)]
 
 

@@ -24,6 +24,8 @@ from ntkkit.networks import (
     SumPool,
 )
 
+pytestmark = pytest.mark.slow  # all together: numbers that no version of a library changes
+
 stax = import_neural_tangents().stax
 THEIRS = {"W_std": np.sqrt(1.7), "b_std": np.sqrt(0.2)}
 
@@ -169,7 +171,6 @@ FAMILIES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_families(name, rng):
     network, layers = FAMILIES[name]
@@ -208,7 +209,6 @@ def test_memory_of_large_images(rng):
         Engine(memory="2MB").gram(kernel, X)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["flatten", "gap", "pool and gap"])
 def test_float32_on_hostile_images(name, rng):
     """Duplicates, near ones, shifted and scaled copies, black and constant images, black backgrounds."""
@@ -243,7 +243,6 @@ def test_the_vanilla_and_pooled_kernels_of_the_literature():
     np.testing.assert_allclose(pooled[np.triu_indices(2)], [0.1288753, 0.1079027, 0.2175448], atol=6e-8)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["gap", "flatten", "lap"])
 def test_finite_networks_approach_the_kernels(pooling, rng):
     windows = {"pool_shape": (2, 2)} if pooling == "lap" else {}
@@ -274,7 +273,6 @@ def test_estimators_and_depths(rng):
     np.testing.assert_allclose(both[0], Engine().gram(kernel.replace(network__depth=1), X), rtol=1e-12)
 
 
-@pytest.mark.slow
 def test_myrtle_and_gradients(rng):
     X = rng.random((3, 4, 4, 1))
     kernel = NTK(Myrtle(input_shape=(4, 4, 1)))

@@ -17,6 +17,8 @@ from ntkkit import NNGP, NTK, FullyConnected, networks
 from ntkkit.networks import Dense, LayerNorm, Serial, resolve_activation
 from ntkkit.networks.state import State
 
+pytestmark = pytest.mark.slow  # all together: numbers that no version of a library changes
+
 C = np.array([0.3, -0.7, 0.95, -0.9, 0.0, 0.6])
 Q1 = np.array([1.0, 1.0, 1.0, 0.5, 2.0, 1.5])
 Q2 = np.array([1.0, 2.0, 1.1, 3.0, 0.1, 1.5])

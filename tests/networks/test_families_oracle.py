@@ -7,6 +7,8 @@ from references.stax_oracle import fully_connected_limits
 
 from ntkkit.networks import FullyConnected
 
+pytestmark = pytest.mark.slow  # all together: numbers that no version of a library changes
+
 # Between them: every depth, both activations, biases or none, other variances in the readout.
 NETWORKS = [
     {"depth": 0},

@@ -12,6 +12,8 @@ from ntkkit import NNGP, NTK, FullyConnected, networks
 from ntkkit.networks import Dense, QuadratureWarning, Relu, Residual, Serial
 from ntkkit.networks.state import State
 
+pytestmark = pytest.mark.slow  # all together: numbers that no version of a library changes
+
 # Worst errors of (E[phi phi], E[phi' phi']) in float64, relative to those at correlation 1: the table in the docstring.
 ACCURACY = [
     ("tanh", [(4.0, 1e-12, 1e-10), (16.0, 1e-7, 2e-5), (100.0, 2e-4, 2e-2)]),

@@ -16,6 +16,8 @@ from references.hostile import hostile_sequences
 from ntkkit import NTK, Engine, FullyConnected, Recurrent
 from ntkkit.kernels.sequences import as_sequences
 
+pytestmark = pytest.mark.slow  # all together: numbers that no version of a library changes
+
 VARIANCES = {
     "recurrent_weight_var": 1.7,
     "input_weight_var": 1.3,
@@ -253,7 +255,6 @@ FLOAT32 = [  # the network, features of a step, and the worst errors of (NNGP, N
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("params", "n_features", "nngp", "ntk"), FLOAT32, ids=str)
 def test_float32_after_100_steps(params, n_features, nngp, ntk):
     X, network = as_sequences(hostile_sequences(100, n_features)), Recurrent(**params)
