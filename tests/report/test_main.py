@@ -178,13 +178,12 @@ def test_interrupted_job_writes_nothing(small_job, monkeypatch, capsys, tmp_path
 # All settings but the SVM's of C are tried, of small forests and trained networks.
 QUICK = """
 import dataclasses, runpy
-from ntkkit.report import images, problem, table
+from ntkkit.report import problem, table
 fashion_problem, quick = problem.fashion_problem, dict(Cs=(4.0,), n_trees=5, n_epochs=2, width=8)
 def quick_fashion_problem():
     whole = fashion_problem()
     return dataclasses.replace(whole, grids=dataclasses.replace(whole.grids, **quick))
 problem.fashion_problem = quick_fashion_problem
-images.IMAGE_GRIDS, images.N_PICTURES = dataclasses.replace(images.IMAGE_GRIDS, **quick, conv_depths=(1,)), 60
 table.TABLE_GRIDS = dataclasses.replace(table.TABLE_GRIDS, **quick)
 runpy.run_module("ntkkit", run_name="__main__")
 """
@@ -225,12 +224,3 @@ def test_default_job_from_a_process(tmp_path):
     assert "Fashion-MNIST" in done.stdout
     rows = check_report(tmp_path / "ntkkit-report")
     assert float(next(row for row in rows if row["model"] == "NTK machine")["accuracy"]) > 0.8
-
-
-@pytest.mark.slow
-def test_pictures_from_a_process(tmp_path):
-    done = run_command("--images", cwd=tmp_path, how=("-c", QUICK))
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    rows = check_report(tmp_path / "ntkkit-report", models=6, machine="NTK machine (gap)")
-    assert float(rows[0]["accuracy"]) > 0.4
