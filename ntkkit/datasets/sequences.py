@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ntkkit.kernels.sequences import as_numbers, as_sequences, lengths
+from ntkkit.kernels.sequences import as_numbers, as_sequences
+from ntkkit.networks.sequences import lengths
 
 Layout = Literal["time_first", "channels_first"]
 # The axes of one sequence of T steps and m channels.

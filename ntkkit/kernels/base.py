@@ -12,7 +12,7 @@ from sklearn.gaussian_process.kernels import Hyperparameter
 from sklearn.gaussian_process.kernels import Kernel as SklearnKernel
 
 from ntkkit.kernels.inputs import check_inputs
-from ntkkit.kernels.sequences import lengths
+from ntkkit.networks.sequences import lengths
 from ntkkit.networks.value import Value
 
 DEFAULT_BOUNDS = (1e-5, 1e5)

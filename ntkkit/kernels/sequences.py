@@ -63,11 +63,6 @@ def as_sequences(X: Any, name: str = "X") -> np.ndarray:
     return padded
 
 
-def lengths(X: np.ndarray) -> np.ndarray:
-    """How many steps each sequence of a checked array has."""
-    return (~np.isnan(X[..., 0])).sum(axis=1)
-
-
 def _as_array(X: Any, name: str) -> np.ndarray:
     """Numbers (n, T, m), with NaN behind the shorter ones of a list."""
     if isinstance(X, (list, tuple)):

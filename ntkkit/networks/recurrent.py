@@ -15,7 +15,7 @@ from ntkkit.networks.families import check_depth
 from ntkkit.networks.layer import Layer
 from ntkkit.networks.network import Limits, Network, as_key
 from ntkkit.networks.recurrence import Recurrence
-from ntkkit.networks.sequences import Sequences
+from ntkkit.networks.sequences import Sequences, lengths
 from ntkkit.networks.state import State
 from ntkkit.networks.tracks import Track
 from ntkkit.networks.value import check_count, check_real
@@ -159,7 +159,7 @@ class Recurrent(Network):
     def check_together(self, arrays: Sequence[np.ndarray], names: Sequence[str] = ("X", "Y")) -> None:
         if self.readout != "per_step":
             return
-        n_steps = [(~np.isnan(X[..., 0])).sum(axis=1) for X in arrays]
+        n_steps = [lengths(X) for X in arrays]
         first = n_steps[0][0]
         for name, found in zip(names, n_steps, strict=False):
             if (found != first).any():

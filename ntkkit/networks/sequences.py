@@ -15,6 +15,11 @@ FEW_FEATURES = 4
 SEGMENT = 8
 
 
+def lengths(X: np.ndarray) -> np.ndarray:
+    """How many steps each sequence of such an array has."""
+    return (~np.isnan(X[..., 0])).sum(axis=1)
+
+
 class Sequences(NamedTuple):
     """Sequences, one step after another.
 

@@ -15,7 +15,7 @@ from ntkkit.kernels import NTK
 from ntkkit.networks import Convolutional
 from ntkkit.networks.network import Network
 from ntkkit.report.models import NTK_MACHINE, Candidate, as_candidate
-from ntkkit.report.problem import Grids, Problem, clothes
+from ntkkit.report.problem import CLOTHES, Grids, Problem, of_split
 from ntkkit.report.trained import TrainedNetwork
 
 # Training pictures, and as many to test on: the time of the kernels grows with the square.
@@ -37,8 +37,8 @@ def images_problem() -> Problem:
         f"{len(data.target_names)} kinds of clothes alike.",
         f"To save time, means over {BLOCK} x {BLOCK} pixels: {side} x {side}, standardised by the training pixels.",
     )
-    shape = (side, side)
-    return clothes("Fashion-MNIST as pictures", X, y, train, test, facts=facts, grids=IMAGE_GRIDS, image_shape=shape)
+    settings = {"facts": facts, "grids": IMAGE_GRIDS, "image_shape": (side, side)}
+    return of_split("Fashion-MNIST as pictures", X, y, train, test, target=CLOTHES, **settings)
 
 
 def averaged(images: np.ndarray, block: int) -> np.ndarray:

@@ -11,6 +11,8 @@ from ntkkit.datasets import load_fashion_mnist
 
 Task = Literal["classification", "regression"]
 
+CLOTHES = "kind of clothing"
+
 
 class ReportError(Exception):
     """Something that the user can put right; the message is one line and says how."""
@@ -104,11 +106,14 @@ def fashion_problem() -> Problem:
         f"{len(train)} training and {len(test)} test pictures of {height} x {width} pixels, "
         f"{len(data.target_names)} kinds of clothes; the official split, pixels scaled to [0, 1]."
     )
-    return clothes("Fashion-MNIST", X, y, train, test, facts=(fact,), image_shape=(height, width))
+    settings = {"facts": (fact,), "image_shape": (height, width)}
+    return of_split("Fashion-MNIST", X, y, train, test, target=CLOTHES, **settings)
 
 
-def clothes(title: str, X: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray, **settings: Any) -> Problem:
-    """The problem of telling pictures of clothes, by rows of X that are trained and tested on."""
+def of_split(
+    title: str, X: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray, *, target: str, **settings: Any
+) -> Problem:
+    """The problem of telling classes, by samples of X that are trained and tested on."""
     return Problem(
         title=title,
         task="classification",
@@ -116,6 +121,6 @@ def clothes(title: str, X: np.ndarray, y: np.ndarray, train: np.ndarray, test: n
         y_train=y[train],
         X_test=X[test],
         y_test=y[test],
-        target="kind of clothing",
+        target=target,
         **settings,
     )

@@ -16,11 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 from ntkkit.datasets import load_japanese_vowels
 from ntkkit.estimators import NeuralKernelClassifier
 from ntkkit.kernels import NTK
-from ntkkit.kernels.sequences import as_sequences, lengths
+from ntkkit.kernels.sequences import as_sequences
 from ntkkit.model_selection import KernelSearchCV
 from ntkkit.networks import Recurrent
+from ntkkit.networks.sequences import lengths
 from ntkkit.report.models import NTK_MACHINE, Candidate, as_candidate, kernel_grid, support_vectors
-from ntkkit.report.problem import Grids, Problem
+from ntkkit.report.problem import Grids, Problem, of_split
 from ntkkit.report.trained import TrainedNetwork
 
 SEQUENCE_GRIDS = Grids(
@@ -43,17 +44,8 @@ def sequences_problem() -> Problem:
     ]
     if not has_dtw():
         facts.append('Dynamic time warping is left out: tslearn not found (pip install "ntkkit[benchmark]").')
-    return Problem(
-        title="Japanese Vowels",
-        task="classification",
-        X_train=X[train],
-        y_train=y[train],
-        X_test=X[test],
-        y_test=y[test],
-        target="speaker",
-        facts=tuple(facts),
-        grids=SEQUENCE_GRIDS,
-    )
+    settings = {"facts": tuple(facts), "grids": SEQUENCE_GRIDS}
+    return of_split("Japanese Vowels", X, y, train, test, target="speaker", **settings)
 
 
 def standardised(X: np.ndarray, train: np.ndarray) -> np.ndarray:

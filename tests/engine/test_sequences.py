@@ -141,3 +141,12 @@ def test_a_cache_knows_padded_sequences(X, evaluated):
     assert (engine.cache.n_hits, engine.cache.n_misses) == (3, 1)
     engine.gram(AVERAGES, [*X[:-1], np.concatenate([X[-1], [[0.0, 0.0]]])])  # zeros are no padding
     assert engine.cache.n_misses == 2
+
+
+def test_ten_thousand_steps_in_little_memory():
+    X = np.random.default_rng(0).standard_normal((6, 10_000)).astype(np.float32)
+    X[0, 9_000:] = np.nan
+    kernel, engine = NTK(Recurrent(recurrent_weight_var=1.9)), Engine(memory="20MB")
+    assert engine.plan(kernel, X).tile_bytes < 20e6
+    K = engine.gram(kernel, X)
+    np.testing.assert_allclose(K[:2, :2], engine.gram(kernel, X[:2].astype(float)), rtol=1e-4)

@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as hnp
 from references.sequences import Averages, averages, pad
 
 from ntkkit import NTK, FullyConnected, Normalized, Recurrent, gram
-from ntkkit.kernels.sequences import as_sequences, lengths
+from ntkkit.kernels.sequences import as_sequences
+from ntkkit.networks.sequences import lengths
 
 RNG = np.random.default_rng(0)
 LENGTHS = [3, 1, 2]

@@ -9,7 +9,7 @@ import pytest
 
 from ntkkit import NTK, Recurrent
 from ntkkit.datasets import load_japanese_vowels
-from ntkkit.kernels.sequences import lengths
+from ntkkit.networks.sequences import lengths
 from ntkkit.report import run, sequences
 from ntkkit.report.run import lineup
 from ntkkit.report.sequences import (
