@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from ntkkit.display._machine import find_machine
-from ntkkit.display.style import BLUE, clean, get_axes, set_title
+from ntkkit.display.style import BLUE, clean, divide, get_axes, set_title
 from ntkkit.estimators._base import KernelMachine
 from ntkkit.estimators._validation import check_input, check_kernel
 from ntkkit.linalg import eigen
@@ -169,7 +169,7 @@ class KernelMatrixDisplay:
             If matplotlib is missing.
         """
         ax = get_axes(ax, self, size=(10, 4.6))
-        self.ax_, self.spectrum_ax_ = _divided(ax) if np.ndim(ax) == 0 else ax
+        self.ax_, self.spectrum_ax_ = divide(ax, (1.15, 1)) if np.ndim(ax) == 0 else ax
         self.figure_ = self.ax_.figure
         self._draw_matrix()
         self._draw_spectrum()
@@ -239,15 +239,3 @@ def _to_cosines(gram: np.ndarray) -> np.ndarray:
     scale = np.sqrt(np.maximum(gram.diagonal(), 0))
     inverse = np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0)
     return inverse[:, None] * gram * inverse
-
-
-def _divided(ax: Any) -> tuple[Any, Any]:
-    """Two axes in the place of one."""
-    place = ax.get_subplotspec()
-    if place is None:
-        raise ValueError(
-            "ax must be made by subplots to be divided, found axes without a place in a grid; or give two."
-        )
-    left, right = place.subgridspec(1, 2, width_ratios=(1.15, 1)).subplots()
-    ax.set_axis_off()
-    return left, right

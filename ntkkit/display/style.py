@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 BLUE, GREY, DARK, RED = "#1f6fb4", "#b9c0c7", "#333b44", "#c23b22"
-LIGHT_BLUE = "#cfe2f3"
+LIGHT_BLUE, LIGHT = "#cfe2f3", "#e6e9ec"
 
 
 def get_axes(ax: Any, display: object, *, size: tuple[float, float] = (6.4, 4.8)) -> Any:
@@ -25,10 +26,28 @@ def get_axes(ax: Any, display: object, *, size: tuple[float, float] = (6.4, 4.8)
     return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
+def divide(ax: Any, ratios: Sequence[float]) -> list[Any]:
+    """Axes side by side in the place of one, of widths in these ratios.
+
+    Raises
+    ------
+    ValueError
+        If the axes have no place in a grid.
+    """
+    place = ax.get_subplotspec()
+    if place is None:
+        raise ValueError(
+            "ax must be made by subplots to be divided, found axes without a place in a grid; or give "
+            f"{len(ratios)} of them."
+        )
+    ax.set_axis_off()
+    return list(place.subgridspec(1, len(ratios), width_ratios=ratios).subplots())
+
+
 def clean(axes: Any, *, grid: Any) -> None:
     """Leave out what is not data; grid is "x", "y" or "both"."""
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis=grid, color="#e6e9ec", lw=0.8)
+    axes.grid(axis=grid, color=LIGHT, lw=0.8)
     axes.set_axisbelow(True)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
-from ntkkit.display.style import BLUE, DARK, RED, clean, get_axes, set_title, write_value
+from ntkkit.display.style import BLUE, DARK, LIGHT, RED, clean, get_axes, set_title, write_value
 
 # Cells of larger surfaces are too small for a number.
 MOST_NUMBERS = 130
@@ -232,7 +232,7 @@ class SearchSurfaceDisplay:
 
     def _draw_surface(self) -> None:
         ax, scores = self.ax_, self.mean_scores.T
-        ax.set_facecolor("#e6e9ec")
+        ax.set_facecolor(LIGHT)
         self.image_ = ax.imshow(scores, cmap="viridis", aspect="auto", origin="lower", interpolation="nearest")
         bar = self.figure_.colorbar(self.image_, ax=ax, label=f"mean test {self.score_name}", fraction=0.06, pad=0.02)
         bar.outline.set_visible(False)

@@ -7,12 +7,20 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 from sklearn.gaussian_process.kernels import RBF
+from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
 
 from ntkkit import NeuralKernelClassifier, NeuralKernelRegressor, NeuralKernelRegressorCV
-from ntkkit.display import KernelMatrixDisplay, PredictionBandDisplay, RidgePathDisplay, SearchSurfaceDisplay
+from ntkkit.display import (
+    CompletionDisplay,
+    KernelMatrixDisplay,
+    PredictionBandDisplay,
+    RidgePathDisplay,
+    SearchSurfaceDisplay,
+)
 
 X, Y = np.random.default_rng(0).standard_normal((12, 2)), np.repeat([0, 1], 6)
+HOLES = np.where(np.arange(24).reshape(12, 2) % 5, X, np.nan)
 SEARCH = GridSearchCV(NeuralKernelRegressor(RBF()), {"alpha": [0.1, 1.0]}, cv=2)
 
 MAKE = {
@@ -20,12 +28,14 @@ MAKE = {
     "path": lambda **at: RidgePathDisplay.from_estimator(NeuralKernelRegressorCV(RBF()).fit(X, Y), **at),
     "surface": lambda **at: SearchSurfaceDisplay.from_estimator(SEARCH.fit(X, Y), **at),
     "band": lambda **at: PredictionBandDisplay.from_predictions(Y, X[:, 0], y_std=abs(X[:, 1]), **at),
+    "completion": lambda **at: CompletionDisplay.from_estimator(SimpleImputer().fit(HOLES), HOLES, truth=X, **at),
 }
 FROM_ESTIMATOR = {
     "matrix": lambda: KernelMatrixDisplay.from_estimator(NeuralKernelClassifier(), X, Y),
     "path": lambda: RidgePathDisplay.from_estimator(NeuralKernelRegressorCV()),
     "surface": lambda: SearchSurfaceDisplay.from_estimator(GridSearchCV(NeuralKernelRegressor(), {"alpha": [1]})),
     "band": lambda: PredictionBandDisplay.from_estimator(NeuralKernelRegressor(), X, Y),
+    "completion": lambda: CompletionDisplay.from_estimator(SimpleImputer(), HOLES),
 }
 
 
