@@ -10,6 +10,7 @@ from ntkkit.estimators import (
     NeuralKernelRegressorCV,
     NeuralKernelSVC,
     NeuralKernelSVR,
+    NeuralMatrixCompleter,
     ZCAWhitener,
     certified_radius,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "NeuralKernelRegressorCV",
     "NeuralKernelSVC",
     "NeuralKernelSVR",
+    "NeuralMatrixCompleter",
     "Normalized",
     "Product",
     "Recurrent",

@@ -2,6 +2,7 @@
 
 from ntkkit.estimators.certificate import certified_radius
 from ntkkit.estimators.classification import NeuralKernelClassifier
+from ntkkit.estimators.completion import NeuralMatrixCompleter
 from ntkkit.estimators.features import NeuralKernelFeatures
 from ntkkit.estimators.images import ImageStandardizer, ZCAWhitener
 from ntkkit.estimators.regression import NeuralKernelRegressor
@@ -18,6 +19,7 @@ __all__ = [
     "NeuralKernelRegressorCV",
     "NeuralKernelSVC",
     "NeuralKernelSVR",
+    "NeuralMatrixCompleter",
     "ZCAWhitener",
     "certified_radius",
 ]

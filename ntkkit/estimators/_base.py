@@ -30,6 +30,8 @@ class KernelMachine(BaseEstimator):
         "engine": [Engine, None],
     }
 
+    _kernel_parameters: ClassVar[tuple[str, ...]] = ("kernel",)
+
     kernel: Any
     engine: Engine | None
     kernel_: Any
@@ -61,16 +63,19 @@ class KernelMachine(BaseEstimator):
         ValueError
             For an unknown name, or parameters of a kernel that has none.
         """
-        inner = {name: params.pop(name) for name in list(params) if name.startswith("kernel__")}
-        if inner:
-            kernel = params.get("kernel", self.kernel)
+        for parameter in self._kernel_parameters:
+            prefix = f"{parameter}__"
+            inner = {name: params.pop(name) for name in list(params) if name.startswith(prefix)}
+            if not inner:
+                continue
+            kernel = params.get(parameter, getattr(self, parameter))
             if not isinstance(kernel, SklearnKernel):
                 raise ValueError(
-                    f"kernel is {kernel!r}, which has no parameters to set by {', '.join(inner)}: "
-                    "pass kernel=NTK(FullyConnected())."
+                    f"{parameter} is {kernel!r}, which has no parameters to set by {', '.join(inner)}: "
+                    f"pass {parameter}=NTK(FullyConnected())."
                 )
-            changes = {name.removeprefix("kernel__"): value for name, value in inner.items()}
-            params["kernel"] = clone(kernel).set_params(**changes)
+            changes = {name.removeprefix(prefix): value for name, value in inner.items()}
+            params[parameter] = clone(kernel).set_params(**changes)
         return super().set_params(**params)
 
     def _expand(self, X: Any, coefficients: np.ndarray) -> np.ndarray:

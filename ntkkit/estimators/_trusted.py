@@ -30,10 +30,12 @@ from __future__ import annotations
 TRUSTED_TYPES: tuple[str, ...] = (
     "ntkkit.engine.cache.Cache",
     "ntkkit.engine.evaluate.Engine",
+    "ntkkit.estimators._coordinates.Coordinates",
     "ntkkit.estimators._labels.Labels",
     "ntkkit.estimators._random_features.RandomNetworks",
     "ntkkit.estimators._spread.Spread",
     "ntkkit.estimators.classification.NeuralKernelClassifier",
+    "ntkkit.estimators.completion.NeuralMatrixCompleter",
     "ntkkit.estimators.features.NeuralKernelFeatures",
     "ntkkit.estimators.images.ImageStandardizer",
     "ntkkit.estimators.images.ZCAWhitener",

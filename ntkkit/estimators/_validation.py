@@ -115,15 +115,15 @@ def _check_sequences(estimator: BaseEstimator, X: Any, y: Any, *, reset: bool, c
     return X, y
 
 
-def check_kernel(estimator: BaseEstimator) -> Any:
-    """Resolve the parameter `kernel`: a clone of a kernel object, a callable, "precomputed", or the default NTK.
+def check_kernel(estimator: BaseEstimator, name: str = "kernel") -> Any:
+    """Resolve a parameter that is a kernel: a clone of a kernel object, a callable, "precomputed", or the default NTK.
 
     Raises
     ------
     ValueError
         If it is something else.
     """
-    kernel = estimator.kernel
+    kernel = getattr(estimator, name)
     if kernel is None:
         return NTK(FullyConnected())
     if isinstance(kernel, SklearnKernel):
@@ -137,7 +137,7 @@ def check_kernel(estimator: BaseEstimator) -> Any:
     else:
         remedy = "Give, for example, NTK(FullyConnected())."
     raise ValueError(
-        f"The 'kernel' parameter of {type(estimator).__name__} must be a kernel object of ntkkit or scikit-learn, a "
+        f"The {name!r} parameter of {type(estimator).__name__} must be a kernel object of ntkkit or scikit-learn, a "
         f"callable on whole matrices, 'precomputed' or None. Got {kernel!r} instead. {remedy}"
     )
 

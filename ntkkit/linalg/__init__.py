@@ -2,8 +2,10 @@
 
 from ntkkit.linalg.cholesky import Cholesky, cholesky
 from ntkkit.linalg.eigen import Eigen, eigen
+from ntkkit.linalg.kronecker import KroneckerPart
 from ntkkit.linalg.nystrom import solve_nystrom
 from ntkkit.linalg.path import generalized_cross_validation, gradient_flow, leave_one_out
+from ntkkit.linalg.patterns import solve_patterns, solve_semidefinite
 from ntkkit.linalg.pcg import IterativeSolution, conjugate_gradients
 from ntkkit.linalg.pivoted import PartialCholesky, pivoted_cholesky
 from ntkkit.linalg.product import matmul
@@ -15,6 +17,7 @@ __all__ = [
     "Cholesky",
     "Eigen",
     "IterativeSolution",
+    "KroneckerPart",
     "PartialCholesky",
     "RidgeFactor",
     "RidgeSolution",
@@ -29,5 +32,7 @@ __all__ = [
     "matmul",
     "pivoted_cholesky",
     "solve_nystrom",
+    "solve_patterns",
     "solve_ridge",
+    "solve_semidefinite",
 ]
