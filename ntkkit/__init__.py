@@ -3,6 +3,7 @@
 from ntkkit.engine import Cache, Engine, gram
 from ntkkit.estimators import (
     ImageStandardizer,
+    NeuralInpainter,
     NeuralKernelClassifier,
     NeuralKernelClassifierCV,
     NeuralKernelFeatures,
@@ -35,6 +36,7 @@ __all__ = [
     "Kernel",
     "KernelSearchCV",
     "Myrtle",
+    "NeuralInpainter",
     "NeuralKernelClassifier",
     "NeuralKernelClassifierCV",
     "NeuralKernelFeatures",

@@ -5,6 +5,7 @@ from ntkkit.estimators.classification import NeuralKernelClassifier
 from ntkkit.estimators.completion import NeuralMatrixCompleter
 from ntkkit.estimators.features import NeuralKernelFeatures
 from ntkkit.estimators.images import ImageStandardizer, ZCAWhitener
+from ntkkit.estimators.inpainting import NeuralInpainter
 from ntkkit.estimators.regression import NeuralKernelRegressor
 from ntkkit.estimators.ridge_cv import NeuralKernelClassifierCV, NeuralKernelRegressorCV
 from ntkkit.estimators.svc import NeuralKernelSVC
@@ -12,6 +13,7 @@ from ntkkit.estimators.svr import NeuralKernelSVR
 
 __all__ = [
     "ImageStandardizer",
+    "NeuralInpainter",
     "NeuralKernelClassifier",
     "NeuralKernelClassifierCV",
     "NeuralKernelFeatures",

@@ -39,6 +39,7 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "ntkkit.estimators.features.NeuralKernelFeatures",
     "ntkkit.estimators.images.ImageStandardizer",
     "ntkkit.estimators.images.ZCAWhitener",
+    "ntkkit.estimators.inpainting.NeuralInpainter",
     "ntkkit.estimators.regression.NeuralKernelRegressor",
     "ntkkit.estimators.ridge_cv.NeuralKernelClassifierCV",
     "ntkkit.estimators.ridge_cv.NeuralKernelRegressorCV",

@@ -7,6 +7,7 @@ from ntkkit.linalg.nystrom import solve_nystrom
 from ntkkit.linalg.path import generalized_cross_validation, gradient_flow, leave_one_out
 from ntkkit.linalg.patterns import solve_patterns, solve_semidefinite
 from ntkkit.linalg.pcg import IterativeSolution, conjugate_gradients
+from ntkkit.linalg.periodic import PeriodicMatrix, periodic_matrix
 from ntkkit.linalg.pivoted import PartialCholesky, pivoted_cholesky
 from ntkkit.linalg.product import matmul
 from ntkkit.linalg.ridge import SOLVERS, RidgeFactor, RidgeSolution, factor_ridge, solve_ridge
@@ -19,6 +20,7 @@ __all__ = [
     "IterativeSolution",
     "KroneckerPart",
     "PartialCholesky",
+    "PeriodicMatrix",
     "RidgeFactor",
     "RidgeSolution",
     "cholesky",
@@ -30,6 +32,7 @@ __all__ = [
     "gradient_flow",
     "leave_one_out",
     "matmul",
+    "periodic_matrix",
     "pivoted_cholesky",
     "solve_nystrom",
     "solve_patterns",
