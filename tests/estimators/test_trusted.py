@@ -33,6 +33,7 @@ from ntkkit import (
     FullyConnected,
     ImageStandardizer,
     KernelSearchCV,
+    NeuralInpainter,
     NeuralKernelClassifier,
     NeuralKernelClassifierCV,
     NeuralKernelFeatures,
@@ -120,6 +121,7 @@ def models():
         "pipeline": make_pipeline(StandardScaler(), NeuralKernelRegressor(PLAIN)),
         "standardizer": ImageStandardizer(input_shape=(1, 1, 3)),
         "whitener": ZCAWhitener(),
+        "inpainter": NeuralInpainter(depth=1),
         "features": NeuralKernelFeatures(PLAIN, n_components=4, random_state=0, engine=Engine(cache=Cache("10MB"))),
         "random features": NeuralKernelFeatures(PLAIN, n_components=4, method="random", random_state=0),
     }
