@@ -57,7 +57,9 @@ class KroneckerPart:
 
     def entries(self, i: Any, j: Any) -> Matrix:
         """K[i][:, j] for indices, or slices, of places."""
-        return self.A[self.rows[i]][:, self.rows[j]] * self.B[self.columns[i]][:, self.columns[j]]
+        K = self.A[:, self.rows[j]][self.rows[i]]
+        K *= self.B[:, self.columns[j]][self.columns[i]]
+        return K
 
     def dense(self) -> Matrix:
         """K, (N, N)."""
