@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ntkkit.report.problem import ReportError
 
@@ -15,6 +15,16 @@ DECIMAL_COMMA = r"\s*[-+]?\d+,\d+\s*"
 ALSO_MISSING = ["?"]
 
 
+class Format(NamedTuple):
+    """How a table is written: `header` is what its columns are called, as it stands there; rows may begin with names."""
+
+    encoding: str
+    separator: str
+    decimal: str = "."
+    header: tuple[str, ...] = ()
+    n_row_names: int = 0
+
+
 def read_table(path: Path) -> tuple[Any, list[str]]:
     """A CSV file as a pandas data frame, and what is worth saying about how it was read.
 
@@ -23,40 +33,77 @@ def read_table(path: Path) -> tuple[Any, list[str]]:
     ReportError
         If there is no such file, or it is no table.
     """
+    frame, notes, format = read_formatted(path)
+    if format.n_row_names:
+        notes.append("The first cells of the rows have no column name: taken as names of the rows, and left out.")
+    return frame, notes
+
+
+def read_formatted(path: Path) -> tuple[Any, list[str], Format]:
+    """The same without a note on names of the rows, and how the file is written.
+
+    Raises
+    ------
+    ReportError
+        As above.
+    """
     import pandas as pd
 
     head = _head(path)
     encoding = _encoding(head, path)
-    separator = sniff_separator(head.decode(encoding, errors="ignore"))
+    format = Format(encoding, sniff_separator(head.decode(encoding, errors="ignore")))
     notes = []
-    if separator != ",":
-        notes.append(f"Read with {SEPARATORS[separator]} between columns.")
-
-    def read(encoding: str, decimal: str) -> Any:
-        settings = {"na_values": ALSO_MISSING, "skipinitialspace": True, "low_memory": False}
-        return pd.read_csv(path, sep=separator, encoding=encoding, decimal=decimal, **settings)
-
+    if format.separator != ",":
+        notes.append(f"Read with {SEPARATORS[format.separator]} between columns.")
     try:
         try:
-            frame = read(encoding, ".")
+            frame = _read(path, format)
         except UnicodeDecodeError:
-            encoding = "cp1252"
+            format = format._replace(encoding="cp1252")
             notes.append("Read as Windows-1252 text, since it is not UTF-8.")
-            frame = read(encoding, ".")
-        if separator != "," and any(_has_decimal_commas(frame[name]) for name in frame):
-            frame = read(encoding, ",")
+            frame = _read(path, format)
+        if format.separator != "," and any(_has_decimal_commas(frame[name]) for name in frame):
+            format = format._replace(decimal=",")
             notes.append("Read with decimal commas.")
+            frame = _read(path, format)
+        header, first = _first_rows(path, format)
     except pd.errors.EmptyDataError:
         raise ReportError(f"{path} is empty") from None
     except (pd.errors.ParserError, UnicodeError, csv.Error, ValueError) as error:
         raise ReportError(f"{path} cannot be read as a table: {_one_line(error)}") from None
-    if not isinstance(frame.index, pd.RangeIndex):  # one more cell in each row than in the header
-        frame = frame.reset_index(drop=True)
-        notes.append("The first cells of the rows have no column name: taken as names of the rows, and left out.")
     names = [str(name).strip() for name in frame.columns]
     if len(set(names)) == len(names):
         frame.columns = names
-    return frame, notes
+    format = format._replace(header=tuple(header), n_row_names=max(0, len(first) - len(header)))
+    return frame.reset_index(drop=True), notes, format
+
+
+def read_text(path: Path, format: Format) -> Any:
+    """The cells of a table, names of rows included, as they are written: a data frame of str for `read_formatted`'s."""
+    names = range(format.n_row_names + len(format.header))
+    return _read(path, format, header=0, names=names, index_col=False, dtype=str, na_filter=False)
+
+
+def _read(path: Path, format: Format, **settings: Any) -> Any:
+    import pandas as pd
+
+    return pd.read_csv(
+        path,
+        sep=format.separator,
+        encoding=format.encoding,
+        decimal=format.decimal,
+        na_values=ALSO_MISSING,
+        skipinitialspace=True,
+        low_memory=False,
+        **settings,
+    )
+
+
+def _first_rows(path: Path, format: Format) -> tuple[list[str], list[str]]:
+    """The cells of the first two rows that have any."""
+    with path.open(encoding=format.encoding, newline="") as file:
+        rows = filter(None, csv.reader(file, delimiter=format.separator, skipinitialspace=True))
+        return next(rows, []), next(rows, [])
 
 
 def sniff_separator(text: str) -> str:
