@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ntkkit import __version__
+from ntkkit.report.completion import complete_table
 from ntkkit.report.diagnosis import diagnose
 from ntkkit.report.images import images_problem
 from ntkkit.report.output import check_directory, write_report
@@ -40,29 +41,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shipped = "--images" if options.images else "--sequences" if options.sequences else None
     if shipped and options.table is not None:
         parser.error(f"{shipped} is for shipped data: leave out the table, or {shipped}")
+    if options.complete and options.table is None:
+        parser.error("--complete fills a table: name a CSV file")
+    if options.complete and (options.target or options.task or options.test_size is not None):
+        parser.error("--complete predicts empty cells of all columns: leave out --target, --task and --test-size")
     start = time.perf_counter()
     try:
         check_installed((*NEEDED, "optax") if shipped else NEEDED)
         check_directory(options.output)
-        problem = make_problem(options)
-        say(f"ntkkit {__version__}: {problem.title}")
-        for fact in problem.facts:
-            say(f"  {fact}")
-        say(f"  {baseline(problem)}")
-        say("")
-        results = compare_models(problem, random_state=options.random_state, say=say)
-        diagnosis = diagnose(problem, results[0], random_state=options.random_state)
-        picture = draw_report(results, problem, diagnosis)
-        written = write_report(options.output, results, problem, picture)
+        if options.complete:
+            written = complete_table(options.table, options.output, random_state=options.random_state, say=say)
+        else:
+            written = compare_on_problem(options)
     except ReportError as error:
         print(f"{PROGRAM}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted; nothing was written.", file=sys.stderr)
         return 130
-    say(f"\n{format_table(results)}\n\n{format_verdict(results, problem)}\n{format_diagnosis(diagnosis, problem)}")
     say(f"\nWritten: {', '.join(map(str, written))} ({time.perf_counter() - start:.0f} s in all)")
     return 0
+
+
+def compare_on_problem(options: argparse.Namespace) -> list[Path]:
+    """Compare the models, say who won, and write the report."""
+    problem = make_problem(options)
+    say(f"ntkkit {__version__}: {problem.title}")
+    for fact in problem.facts:
+        say(f"  {fact}")
+    say(f"  {baseline(problem)}")
+    say("")
+    results = compare_models(problem, random_state=options.random_state, say=say)
+    diagnosis = diagnose(problem, results[0], random_state=options.random_state)
+    picture = draw_report(results, problem, diagnosis)
+    written = write_report(options.output, results, problem, picture)
+    say(f"\n{format_table(results)}\n\n{format_verdict(results, problem)}\n{format_diagnosis(diagnosis, problem)}")
+    return written
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -70,7 +84,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
         description="Tune the kernel machine of an infinitely wide network, a support vector machine, a random forest "
-        "and a trained network alike, and compare them on held-out rows of shipped data, or of a table.",
+        "and a trained network alike, and compare them on held-out rows of shipped data, or of a table. Or fill the "
+        "empty cells of a table.",
     )
     parser.add_argument("table", nargs="?", type=Path, metavar="data.csv", help="a table with a header line")
     kind = parser.add_mutually_exclusive_group()
@@ -84,6 +99,11 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="shipped sequences of unequal lengths: recurrent kernels and a trained RNN; takes a minute",
     )
+    kind.add_argument(
+        "--complete",
+        action="store_true",
+        help="fill the empty cells of the table's columns of numbers; tells how well by hiding others",
+    )
     parser.add_argument("--target", metavar="NAME", help="the column to predict")
     parser.add_argument(
         "--task", choices=("classification", "regression"), help="by default what the target column looks like"
@@ -93,7 +113,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("ntkkit-report"),
         metavar="DIR",
-        help="for the picture and the CSV (%(default)s)",
+        help="for what is written (%(default)s)",
     )
     parser.add_argument("--test-size", type=_share, metavar="SHARE", help="of the table's rows, held out (0.25)")
     parser.add_argument(

@@ -11,6 +11,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from ntkkit.display._cells import check_values, choose, find_limits
 from ntkkit.display._machine import find_machine
 from ntkkit.display.style import DARK, LIGHT, LIGHT_BLUE, divide, get_axes, set_title, write_value
+from ntkkit.estimators import NeuralInpainter
 
 # Cells smaller than two dots of a panel cannot be seen.
 MOST_ROWS = 150
@@ -122,7 +123,7 @@ class CompletionDisplay:
         *,
         truth: Any = None,
         row_features: Any = None,
-        image: bool = False,
+        image: bool | None = None,
         standardize: bool = True,
         ax: Any = None,
     ) -> Self:
@@ -131,16 +132,16 @@ class CompletionDisplay:
         Parameters
         ----------
         estimator : estimator
-            Fitted, with `transform`: `NeuralMatrixCompleter` or an imputer of scikit-learn; or a pipeline that ends in
-            one, whose earlier steps transform X and truth before they are shown.
+            Fitted, with `transform`: `NeuralMatrixCompleter`, `NeuralInpainter` or an imputer of scikit-learn; or a
+            pipeline that ends in one, whose earlier steps transform X and truth before they are shown.
         X : array-like of shape (n_rows, n_columns), (H, W), (H, W, 1) or (H, W, 3)
             NaN where missing. Names of a data frame's columns are shown.
         truth : array-like of the same shape, optional
             NaN where unknown.
         row_features : array-like of shape (n_rows, n_row_features), optional
             Handed to `transform`.
-        image : bool, default=False
-            Whether an X of two axes is a picture.
+        image : bool, optional
+            Whether an X of two axes is a picture; by default for `NeuralInpainter`.
         standardize : bool, default=True
             Whether columns of tables are standardised.
         ax : matplotlib Axes, or a list of them, optional
@@ -172,7 +173,7 @@ class CompletionDisplay:
             completed=completed,
             truth=None if truth is None else find_machine(estimator, truth)[1],
             feature_names=list(map(str, observed.columns)) if hasattr(observed, "columns") else None,
-            image=image,
+            image=isinstance(machine, NeuralInpainter) if image is None else image,
             standardize=standardize,
         ).plot(ax)
 

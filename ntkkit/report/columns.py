@@ -43,7 +43,7 @@ def choose_columns(frame: Any) -> Columns:
     chosen = Columns(frame)
     said: dict[str, list[str]] = {}
     for name in frame:
-        column, kind = _read_column(frame[name])
+        column, kind = read_column(frame[name])
         if kind == "numeric":
             chosen.numeric.append(name)
         elif kind == "categorical":
@@ -59,11 +59,11 @@ def choose_columns(frame: Any) -> Columns:
             continue
         kept[name] = column
     chosen.frame = pd.DataFrame(kept, index=frame.index)
-    chosen.notes += [f"{_listed(names)}: {what}." for what, names in said.items()]
+    chosen.notes += [f"{listed(names)}: {what}." for what, names in said.items()]
     return chosen
 
 
-def _read_column(column: Any) -> tuple[Any, str]:
+def read_column(column: Any) -> tuple[Any, str]:
     """A column in the form in which it is used, and its kind or the reason to leave it out."""
     import pandas as pd
 
@@ -83,7 +83,7 @@ def _read_column(column: Any) -> tuple[Any, str]:
             return days.reindex(column.index), "date"
     numbers = pd.to_numeric(text, errors="coerce")
     if numbers.notna().mean() >= NUMERIC_SHARE:
-        return numbers.reindex(column.index), "mostly numeric"
+        return numbers.where(np.isfinite(numbers)).reindex(column.index), "mostly numeric"
     if distinct == len(present) or distinct > max(FEW_VALUES, MOST_DISTINCT_SHARE * len(present)):
         return column, "a different text on most rows"
     return text.reindex(column.index).astype(object).where(column.notna(), np.nan), "categorical"
@@ -113,6 +113,7 @@ def _days(text: Any) -> Any:
     return (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """``Column a``, or ``Columns a, b and 3 more``."""
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     return f"Column {shown}" if len(names) == 1 else f"Columns {shown}"

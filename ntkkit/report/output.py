@@ -1,4 +1,4 @@
-"""Writing the report: a picture and a CSV, complete or not at all."""
+"""Writing the report: all files, complete, or none."""
 
 from __future__ import annotations
 
@@ -39,14 +39,24 @@ def check_directory(directory: Path) -> None:
 
 
 def write_report(directory: Path, results: list[Result], problem: Problem, picture: bytes) -> list[Path]:
-    """Write both files under temporary names, then give them their own.
+    """Write the picture and the CSV.
 
     Raises
     ------
     ReportError
         If the directory cannot be written to.
     """
-    contents = {PICTURE: picture, TABLE: as_csv(results, problem).encode()}
+    return write_files(directory, {PICTURE: picture, TABLE: as_csv(results, problem).encode()})
+
+
+def write_files(directory: Path, contents: dict[str, bytes]) -> list[Path]:
+    """Write all files under temporary names, then give them their own.
+
+    Raises
+    ------
+    ReportError
+        If the directory cannot be written to.
+    """
     temporary: list[str] = []
     try:
         directory.mkdir(parents=True, exist_ok=True)

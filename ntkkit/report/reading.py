@@ -16,10 +16,11 @@ ALSO_MISSING = ["?"]
 
 
 class Format(NamedTuple):
-    """How a table is written: `header` is what its columns are called, as it stands there; rows may begin with names."""
+    """How a table is written: `header` is what its columns are called as it stands there; rows may begin with names."""
 
     encoding: str
     separator: str
+    newline: str
     decimal: str = "."
     header: tuple[str, ...] = ()
     n_row_names: int = 0
@@ -51,7 +52,8 @@ def read_formatted(path: Path) -> tuple[Any, list[str], Format]:
 
     head = _head(path)
     encoding = _encoding(head, path)
-    format = Format(encoding, sniff_separator(head.decode(encoding, errors="ignore")))
+    text = head.decode(encoding, errors="ignore")
+    format = Format(encoding, sniff_separator(text), "\r\n" if "\r\n" in text else "\n")
     notes = []
     if format.separator != ",":
         notes.append(f"Read with {SEPARATORS[format.separator]} between columns.")
@@ -80,7 +82,7 @@ def read_formatted(path: Path) -> tuple[Any, list[str], Format]:
 
 def read_text(path: Path, format: Format) -> Any:
     """The cells of a table, names of rows included, as they are written: a data frame of str for `read_formatted`'s."""
-    names = range(format.n_row_names + len(format.header))
+    names = list(range(format.n_row_names + len(format.header)))
     return _read(path, format, header=0, names=names, index_col=False, dtype=str, na_filter=False)
 
 
@@ -139,7 +141,7 @@ def _encoding(head: bytes, path: Path) -> str:
         return "utf-16"
     if b"\0" in head:
         raise ReportError(f"{path} is not a text file; save the table as CSV")
-    return "utf-8-sig"
+    return "utf-8-sig" if head.startswith(b"\xef\xbb\xbf") else "utf-8"
 
 
 def _has_decimal_commas(column: Any) -> bool:

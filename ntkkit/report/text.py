@@ -30,12 +30,28 @@ def format_table(results: list[Result]) -> str:
                 str(result.n_settings),
             ]
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    return "\n".join(
+        [
+            *align(rows),
+            "s.e.: standard error over test rows. Seconds: of this run, compilation included.",
+            "",
+            "Chosen hyperparameters",
+            *format_choices([(result.name, result.chosen) for result in ranked]),
+        ]
+    )
+
+
+def align(rows: list[list[str]]) -> list[str]:
+    """Lines of columns that are aligned to the right, but for the first; a rule below the first line."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
-    lines.insert(1, "-" * len(lines[0]))
-    chosen = [f"{result.name.ljust(widths[0])}  {format_chosen(result.chosen)}" for result in ranked]
-    lines.append("s.e.: standard error over test rows. Seconds: of this run, compilation included.")
-    return "\n".join([*lines, "", "Chosen hyperparameters", *chosen])
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+
+
+def format_choices(choices: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    """A line a model, with what was chosen for it."""
+    width = max(len(name) for name, _ in choices)
+    return [f"{name.ljust(width)}  {format_chosen(chosen)}" for name, chosen in choices]
 
 
 def format_chosen(chosen: dict[str, Any]) -> str:
@@ -78,7 +94,7 @@ def format_verdict(results: list[Result], problem: Problem) -> str:
     else:
         sentence = f"{first.name} comes first with {score} {_score(first):.3f}, {lead:.3f} ahead of {second.name}"
         of = "that lead"
-    sentence += f"; the standard error of {of} is {error:.3f} on these {n} test rows, so {_judge(lead, error)}"
+    sentence += f"; the standard error of {of} is {error:.3f} on these {n} test rows, so {judge(lead, error)}"
     wide = results[0]
     for result in others:
         if result is wide:
@@ -115,7 +131,8 @@ def difference(first: Result, second: Result) -> tuple[float, float]:
     return float(paired.mean()), float(paired.std() / np.sqrt(len(paired)))
 
 
-def _judge(lead: float, error: float) -> str:
+def judge(lead: float, error: float) -> str:
+    """What a lead is worth, by its standard error."""
     ratio = lead / error if error > 0 else math.inf if lead > 0 else 0.0
     if ratio < 1:
         return "they cannot be told apart"

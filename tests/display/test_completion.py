@@ -10,6 +10,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ntkkit import NeuralInpainter
 from ntkkit.display import CompletionDisplay
 from ntkkit.display.completion import MOST_COLUMNS, MOST_ROWS
 from ntkkit.display.style import LIGHT_BLUE
@@ -138,6 +139,16 @@ def test_grey_pictures_of_one_channel_and_of_none(rng):
         assert display.ax_.get_aspect() == 1
     flat = CompletionDisplay(observed=np.where(np.eye(4), np.nan, -2)[..., None], completed=np.full((4, 4), -2)).plot()
     assert drawn(flat, "completed").shape == (4, 4)
+
+
+def test_the_inpainter_makes_pictures(rng):
+    grey = rng.uniform(size=(12, 10))
+    observed = np.where(rng.random(grey.shape) < 0.3, np.nan, grey)
+    model = NeuralInpainter(depth=1).fit(observed)
+    display = CompletionDisplay.from_estimator(model, observed, truth=grey)
+    assert display.image
+    assert_allclose(drawn(display, "completed"), model.transform(observed))
+    assert not CompletionDisplay.from_estimator(model, observed, image=False).image
 
 
 class AddsRowFeatures(BaseEstimator):

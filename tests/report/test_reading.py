@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ntkkit.report.problem import ReportError
-from ntkkit.report.reading import read_table, sniff_separator
+from ntkkit.report.reading import read_formatted, read_table, read_text, sniff_separator
 
 ROWS = [("a", "b", "c"), ("1", "x y", "2.5"), ("2", "z", "3.5")]
 
@@ -91,3 +91,24 @@ def test_separator_inside_text_is_not_taken_for_one():
     assert sniff_separator('a;b\n"1,2,3";x\n"4,5,6";y\n') == ";"
     assert sniff_separator("only\nvalues\nhere\n") == ","
     assert sniff_separator("") == ","
+
+
+def test_text_is_as_it_is_written_beside_the_frame(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"\xef\xbb\xbfx;;x\r\n007;1,50;a\r\n8;;\r\n")
+    frame, _, format = read_formatted(path)
+    assert frame.iloc[:, :2].to_numpy(na_value=0).tolist() == [[7, 1.5], [8, 0]]
+    assert read_text(path, format).to_numpy().tolist() == [["007", "1,50", "a"], ["8", "", ""]]
+    assert format == ("utf-8-sig", ";", "\r\n", ",", ("x", "", "x"), 0)
+
+
+def test_rows_that_are_named_by_consecutive_numbers(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("x,y\n01,1,2\n02,3,4\n")
+    frame, notes = read_table(path)
+    assert frame.to_numpy().tolist() == [[1, 2], [3, 4]]
+    assert frame.index.tolist() == [0, 1]
+    assert "names of the rows" in notes[0]
+    _, _, format = read_formatted(path)
+    assert format.n_row_names == 1
+    assert read_text(path, format).to_numpy().tolist() == [["01", "1", "2"], ["02", "3", "4"]]
