@@ -17,7 +17,7 @@ from ntkkit.estimators import (
 )
 from ntkkit.estimators._trusted import TRUSTED_TYPES
 from ntkkit.kernels import NNGP, NTK, Augmented, Constant, Kernel, Normalized, Product, Scaled, Sum
-from ntkkit.model_selection import KernelSearchCV
+from ntkkit.model_selection import KernelSearchCV, NeuralMatrixCompleterCV
 from ntkkit.networks import Convolutional, FullyConnected, Myrtle, Recurrent, ResNet
 
 __version__ = "0.1.0"
@@ -45,6 +45,7 @@ __all__ = [
     "NeuralKernelSVC",
     "NeuralKernelSVR",
     "NeuralMatrixCompleter",
+    "NeuralMatrixCompleterCV",
     "Normalized",
     "Product",
     "Recurrent",

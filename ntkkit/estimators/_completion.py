@@ -122,8 +122,7 @@ class CompletionMachine(KernelMachine):
 
     def _check_kernels(self, row_features: Any) -> tuple[Any, Any]:
         """The kernels; ValueError for those that do not read coordinates."""
-        default = NTK(FullyConnected(depth=1, weight_var=1.0, readout_weight_var=2.0, bias_var=0.0))
-        kernel = default if self.kernel is None else check_kernel(self)
+        kernel = self._default_kernel() if self.kernel is None else check_kernel(self)
         row_kernel = None if self.row_kernel is None else check_kernel(self, "row_kernel")
         for name, found in (("kernel", kernel), ("row_kernel", row_kernel)):
             if is_precomputed(found) or getattr(found, "input_kind", "rows") != "rows":
@@ -136,6 +135,11 @@ class CompletionMachine(KernelMachine):
         if row_kernel is not None and self.solver == "nystrom":
             raise ValueError("solver='nystrom' does not go with row_kernel, whose products are fast: use 'pcg'.")
         return kernel, row_kernel
+
+    def _default_kernel(self) -> NTK:
+        if isinstance(self.column_features, str):  # odd: columns that do not correlate have nothing in common
+            return NTK(FullyConnected(depth=1, activation="erf", weight_var=1.0, bias_var=0.0))
+        return NTK(FullyConnected(depth=1, weight_var=1.0, readout_weight_var=2.0, bias_var=0.0))
 
     def _column_coordinates(self, Y: np.ndarray) -> Coordinates:
         n_columns = Y.shape[1]

@@ -57,6 +57,7 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "ntkkit.linalg.eigen.Eigen",
     "ntkkit.linalg.ridge.RidgeFactor",
     "ntkkit.linalg.ridge.ShiftedEigen",
+    "ntkkit.model_selection.completion.NeuralMatrixCompleterCV",
     "ntkkit.model_selection.search.KernelSearchCV",
     "ntkkit.networks.activations.Identity",
     "ntkkit.networks.combinators.ProductOf",

@@ -5,12 +5,20 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import LinAlgError, LinAlgWarning
+from sklearn.utils import gen_batches
 
 from ntkkit.linalg.cholesky import cholesky
 from ntkkit.linalg.eigen import eigen
+from ntkkit.linalg.pivoted import Indices
 from ntkkit.linalg.symmetric import EPS, Matrix, check_alpha
+
+# Rows with at least this share of the entries are solved by the inverse for all columns, if its reciprocal condition
+# number is above this: the relative error is then some 1e-10 at most.
+MOSTLY_OBSERVED, WELL_CONDITIONED = 0.5, 1e-6
+# Numbers in arrays of small matrices.
+AT_ONCE = 2**21
 
 
 def solve_patterns(K: ArrayLike, Y: ArrayLike, alpha: float = 0.0, *, error: float = EPS) -> Matrix:
@@ -33,7 +41,8 @@ def solve_patterns(K: ArrayLike, Y: ArrayLike, alpha: float = 0.0, *, error: flo
     Returns
     -------
     ndarray of shape (n, m)
-        W, zero where nothing was observed. Some k^3 / 3 operations a pattern of k observed entries, 2 k^2 a row.
+        W, zero where nothing was observed. Some k^3 / 3 operations a pattern of k observed entries and 2 k^2 a row, or,
+        if K + alpha I is well-conditioned, 2 j^3 and 2 j m for j missing ones where they are fewer.
 
     Raises
     ------
@@ -57,11 +66,17 @@ def solve_patterns(K: ArrayLike, Y: ArrayLike, alpha: float = 0.0, *, error: flo
     check_alpha(alpha)
     observed = ~np.isnan(Y)
     _, first, pattern = np.unique(np.packbits(observed, axis=1), axis=0, return_index=True, return_inverse=True)
-    members = np.split(np.argsort(pattern.ravel(), kind="stable"), np.bincount(pattern.ravel()).cumsum()[:-1])
-    W, n_singular = np.zeros_like(Y), 0
-    for rows, columns in zip(members, observed[first], strict=True):
-        if not columns.any():
-            continue
+    pattern, patterns = pattern.ravel(), observed[first]
+    W, left = np.zeros_like(Y), np.ones(len(patterns), dtype=bool)
+    inverse = _invert(K, alpha, error)
+    if inverse is not None:
+        left = patterns.sum(axis=1) < MOSTLY_OBSERVED * len(K)
+        rows = np.flatnonzero(~left[pattern])
+        W[rows] = _by_inverse(inverse, Y[rows], patterns, pattern[rows])
+    n_singular = 0
+    members = np.split(np.argsort(pattern, kind="stable"), np.bincount(pattern).cumsum()[:-1])
+    for number in np.flatnonzero(left & patterns.any(axis=1)):
+        rows, columns = members[number], patterns[number]
         places = np.ix_(rows, columns)
         solution, singular = solve_semidefinite(K[np.ix_(columns, columns)], Y[places].T, alpha, error=error)
         W[places] = solution.T
@@ -73,6 +88,38 @@ def solve_patterns(K: ArrayLike, Y: ArrayLike, alpha: float = 0.0, *, error: flo
             LinAlgWarning,
             stacklevel=3,
         )
+    return W
+
+
+def _invert(K: Matrix, alpha: float, error: float) -> Matrix | None:
+    """(K + alpha I)^-1, or None where its rounding could be seen."""
+    try:
+        factor = cholesky(K, alpha, error=error)
+    except LinAlgError:
+        return None
+    return factor.solve(np.eye(len(K))) if factor.rcond > WELL_CONDITIONED else None
+
+
+def _by_inverse(P: Matrix, Y: Matrix, patterns: NDArray[np.bool_], pattern: Indices) -> Matrix:
+    """The same for rows that lack few entries: with P = (K + alpha I)^-1, y_m = 0 and v = P y, w = v - P_m P_mm^-1 v_m.
+
+    P_mm of patterns with the same number of missing entries are inverted together, which spares many small calls.
+    """
+    W = np.nan_to_num(Y) @ P
+    n_missing = (~patterns).sum(axis=1)
+    for m in np.setdiff1d(n_missing[pattern], [0]):
+        of_size = np.flatnonzero(n_missing == m)
+        numbers = np.searchsorted(of_size, pattern)
+        mine = np.flatnonzero(n_missing[pattern] == m)
+        lacking = np.nonzero(~patterns[of_size])[1].reshape(-1, m)
+        for some in gen_batches(len(of_size), max(1, AT_ONCE // m**2)):
+            inverses = np.linalg.inv(P[lacking[some, :, None], lacking[some, None, :]])
+            inside = mine[(numbers[mine] >= some.start) & (numbers[mine] < some.stop)]
+            for rows in np.array_split(inside, -(-len(inside) * m * len(P) // AT_ONCE)):
+                columns = lacking[numbers[rows]]
+                weights = np.einsum("rij,rj->ri", inverses[numbers[rows] - some.start], W[rows[:, None], columns])
+                W[rows] -= np.einsum("rmp,rm->rp", P[columns], weights)
+                W[rows[:, None], columns] = 0.0
     return W
 
 
