@@ -31,8 +31,8 @@ class NeuralMatrixCompleter(OneToOneFeatureMixin, TransformerMixin, CompletionMa
     kernel : kernel, callable or None, default=None
         Between coordinates: of ntkkit or scikit-learn, or a function of two arrays, of rows as features have them.
         None is the NTK of one hidden ReLU layer, k = k1(u) + u k0(u), where u is the cosine of the features,
-        k0(u) = (pi - arccos u) / pi and k1(u) = u k0(u) + sqrt(1 - u^2) / pi; for features learned from data that of one
-        hidden erf layer, an odd function of u: columns that do not correlate have nothing in common.
+        k0(u) = (pi - arccos u) / pi and k1(u) = u k0(u) + sqrt(1 - u^2) / pi; for features learned from data that of
+        one hidden erf layer, an odd function of u: columns that do not correlate have nothing in common.
     row_kernel : kernel or callable, optional
         Between the coordinates of rows; for data with row features.
     alpha : float, default=0.0
