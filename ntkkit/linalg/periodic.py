@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.fft import irfft2, irfftn, rfft2, rfftn
+from threadpoolctl import threadpool_limits
 
 from ntkkit.linalg.pcg import IterativeSolution, conclude, iterate
 from ntkkit.linalg.symmetric import EPS, Matrix, as_columns, check_alpha
@@ -106,7 +107,8 @@ class PeriodicMatrix:
             field = extension.extend(self.spread(pixels, R).reshape(*self.shape, -1))
             return extension.restrict(_convolve(1 / eigenvalues, field)).reshape(-1, R.shape[1])[pixels]
 
-        X, residuals, reached = iterate(operator, Y, precondition, tol=tol, max_iter=max_iter)
+        with threadpool_limits(1, "blas"):  # threads that meet after each block: no faster, and far slower if one waits
+            X, residuals, reached = iterate(operator, Y, precondition, tol=tol, max_iter=max_iter)
         remedy = f"Raise alpha={alpha:g} or max_iter={max_iter}"
         return conclude(X.reshape(np.shape(y)), residuals, reached, tol=tol, remedy=remedy)
 
