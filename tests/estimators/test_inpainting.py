@@ -1,6 +1,7 @@
 """NeuralInpainter: dense solutions on small pictures, what holds for any picture and mask, and the contract."""
 
 import pickle
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ntkkit import NeuralInpainter
 from ntkkit.datasets import load_photos
-from ntkkit.linalg import periodic_matrix
+from ntkkit.linalg import PeriodicMatrix, periodic_matrix
 from ntkkit.networks.hourglass import hourglass_kernel
 
 SHALLOW = NeuralInpainter(depth=1, tol=1e-12)
@@ -110,6 +111,19 @@ def test_photographs(photo, mask):
     found = NeuralInpainter(depth=3).fit_transform(photo, mask=gap)
     spread = np.sqrt(np.mean((photo[gap] - photo[~gap].mean(axis=0)) ** 2))
     assert np.sqrt(np.mean((found - photo)[gap] ** 2)) < (0.6 if mask in ("most", "rectangle") else 0.25) * spread
+
+
+def test_few_products_and_no_matrix_of_all_pixels(photo, monkeypatch):
+    """All pairs of pixels would be 134 MB; without values continued into the gap it would be some 100 products."""
+    products, product = [], PeriodicMatrix.product
+    monkeypatch.setattr(PeriodicMatrix, "product", lambda matrix, V: products.append(1) or product(matrix, V))
+    gap = np.random.default_rng(0).random((64, 64)) < 0.5
+    tracemalloc.start()
+    NeuralInpainter(depth=3).fit_transform(photo, mask=gap)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40e6
+    assert len(products) < 40
 
 
 def test_layouts_agree(picture, gap):
