@@ -381,7 +381,7 @@ def _checked(kernel: Kernel, X: Any, Y: Any = None) -> tuple[np.ndarray, np.ndar
     X = kernel.check_inputs(X, name="X")
     if same:
         kernel.examine(X)
-        return X, None
+        return X, None if kernel.symmetric else X
     Y = kernel.check_inputs(Y, name="Y")
     if Y.shape[-1] != X.shape[-1]:
         raise ValueError(

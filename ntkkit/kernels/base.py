@@ -33,6 +33,11 @@ class Kernel(Value, SklearnKernel):
     _unseen: ClassVar[tuple[str, ...]] = ("bounds",)
     reads_same: bool = True  # whether `tile` makes use of `same`, for which it is compiled apart
 
+    @property
+    def symmetric(self) -> bool:
+        """Whether k(x, y) = k(y, x); kernels of kernels are what all of these are."""
+        return all(child.symmetric for _, child in self._children() if isinstance(child, Kernel))
+
     @abstractmethod
     def tile(self, X: Array, Y: Array, *, same: bool = False) -> Array:
         """The kernel of every pair: (n, d), (m, d) -> (n, m). Pure jax; `same` says that X is Y."""

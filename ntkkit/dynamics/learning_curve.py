@@ -1,0 +1,215 @@
+"""What an infinitely wide network predicts while it learns: the mean of its outputs, and their fluctuations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import solve
+from sklearn.utils import check_consistent_length
+
+from ntkkit.dynamics.memory import Memory
+from ntkkit.dynamics.ndk import NDK, check_times
+from ntkkit.engine.memory import check_available
+from ntkkit.engine.progress import Progress, reporting
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Predictions over time, of the training points and of others.
+
+    Attributes
+    ----------
+    times : ndarray of shape (n_times,)
+    train : ndarray of shape (n_times, n) or (n_times, n, k)
+        Mean output at the training points, of the shape of y.
+    test : ndarray of shape (n_times, m) or (n_times, m, k), or None
+        The same at the test points.
+    train_std, test_std : ndarray of shape (n_times, n) and (n_times, m), or None
+        Standard deviation of one network's output, over initial weights and noise; the same for every target.
+    """
+
+    times: np.ndarray
+    train: np.ndarray
+    test: np.ndarray | None = None
+    train_std: np.ndarray | None = None
+    test_std: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The errors y - f at the training points over a grid of times, from which f follows everywhere.
+
+    Attributes
+    ----------
+    grid : ndarray of shape (n_t,)
+        From 0 on.
+    errors : ndarray of shape (n_t, n, k)
+    """
+
+    grid: np.ndarray
+    errors: np.ndarray
+
+
+def learning_curve(
+    ndk: NDK,
+    X: Any,
+    y: Any,
+    X_test: Any = None,
+    *,
+    times: Any = None,
+    n_steps: int = 400,
+    return_std: bool = False,
+    progress: Progress = False,
+) -> LearningCurve:
+    """The outputs of an infinitely wide network under Langevin dynamics on half the sum of squared errors.
+
+    The mean solves f(x, t) = int_0^t ds sum_i Kd(x, t; x_i, s) (y_i - f(x_i, s)), here by the implicit trapezoidal rule.
+    First errors shrink at the pace of gradients, 1 / eigenvalues of the kernel; then weights diffuse, at the pace
+    prior_var / T, to the posterior. Around its mean f is Gaussian, with covariance A^-1 C A^-T over points and times, where
+    A = 1 + int Kd and C = m B_L.
+
+    Parameters
+    ----------
+    ndk : NDK
+    X : array-like of shape (n, d)
+    y : array-like of shape (n,) or (n, k)
+        Targets.
+    X_test : array-like of shape (m, d), optional
+    times : float or array-like of shape (n_times,), optional
+        Times >= 0 that are reported, increasing; the last is where the calculation ends. None: all steps up to
+        8 prior_var / T, when weights have come to equilibrium.
+    n_steps : int, default=400
+        Steps in time. Half of them grow by a factor up to .03 prior_var / T, half are equal from there on. The error
+        falls like 1 / n_steps^1.5 or faster.
+    return_std : bool, default=False
+        Also calculate standard deviations: (n_steps n)^2 numbers and (n_steps n)^3 operations.
+    progress : bool or callable, default=False
+        A bar of steps.
+
+    Returns
+    -------
+    LearningCurve
+
+    Raises
+    ------
+    ValueError
+        For inputs that are not finite, of other lengths or columns, or times missing at T = 0.
+    MemoryError
+        If what is asked for does not fit.
+
+    Notes
+    -----
+    n_steps^2 n (n + m) / 2 evaluations of the kernel in memory for n (n + m) numbers, and n_steps n^3 / 3 operations.
+
+    References
+    ----------
+    Avidan, Li, Sompolinsky (2023), Connecting NTK and NNGP, equations for the mean predictor.
+
+    Examples
+    --------
+    A linear network with init_var = prior_var comes to the posterior of the NNGP with noise T:
+
+    >>> from ntkkit import FullyConnected
+    >>> from ntkkit.dynamics import NDK, learning_curve
+    >>> ndk = NDK(FullyConnected(depth=0, weight_var=1.0, bias_var=0.0), temperature=0.5)
+    >>> curve = learning_curve(ndk, [[1.0]], [3.0], times=[0.0, 20.0])
+    >>> curve.train[:, 0].round(4)  # 3 / (1 + T)
+    array([0., 2.])
+    """
+    X, Y, X_test = _checked(ndk, X, y, X_test)
+    grid, reported = make_grid(ndk, X, times, n_steps)
+    points = X if X_test is None else np.concatenate([X, X_test])
+    memory = Memory(ndk, points, X, grid, n_targets=Y.shape[1])
+    outputs = np.zeros((len(grid), len(points), Y.shape[1]))
+    with reporting(progress, len(grid) - 1, unit="step") as done:
+        for i in range(1, len(grid)):
+            outputs[i] = memory.step(i, Y)
+            done(1)
+    shape, n = np.shape(y)[1:], len(X)
+    stds = _standard_deviations(ndk, points, n, grid)[reported] if return_std else None
+    means = outputs[reported].reshape(len(reported), len(points), *shape)
+    return LearningCurve(
+        grid[reported],
+        means[:, :n],
+        None if X_test is None else means[:, n:],
+        None if stds is None else stds[:, :n],
+        None if stds is None or X_test is None else stds[:, n:],
+    )
+
+
+def make_grid(ndk: NDK, X: np.ndarray, times: Any, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times from 0 on that resolve both phases, and the places among them of those that are reported."""
+    rate = float(ndk.temperature / ndk.prior_var)
+    if times is None and rate == 0:
+        raise ValueError(
+            "times must be given at temperature 0, where there is no equilibrium: times=10.0, for example."
+        )
+    wanted = None if times is None else check_times(times, "times")
+    if wanted is not None and (np.diff(wanted) <= 0).any():
+        raise ValueError(f"times must increase, found {times!r}.")
+    end = 8 / rate if wanted is None else float(wanted[-1])
+    if end == 0:
+        return np.zeros(1), np.zeros(1, dtype=np.intp)
+    fastest = float(np.abs(ndk(X, t=0.0)[0, 0]).sum(axis=1).max())  # at least the largest eigenvalue
+    first = min(1e-2 / fastest, end / n_steps) if fastest > 0 else end / n_steps
+    slow = min(0.03 / rate, end) if rate > 0 else end
+    if slow <= first * n_steps / 2:
+        grid = np.linspace(0, end, n_steps + 1)
+    elif slow == end:
+        grid = np.append(0, np.geomspace(first, end, n_steps))
+    else:
+        early = np.geomspace(first, slow, n_steps // 2)
+        grid = np.concatenate([[0], early, np.linspace(slow, end, n_steps - len(early) + 1)[1:]])
+    if wanted is None:
+        return grid, np.arange(len(grid))
+    grid = np.union1d(grid, wanted)
+    return grid, np.searchsorted(grid, wanted)
+
+
+def _standard_deviations(ndk: NDK, points: np.ndarray, n: int, grid: np.ndarray) -> np.ndarray:
+    """Of outputs at all points, the first n of which are trained on: (n_t, n + m)."""
+    n_t, n_all = len(grid), len(points)
+    check_available((4, n_t * n_all, n_t * n_all), np.dtype(np.float64))
+    kernel, covariance = ndk.with_covariance(points, t=grid)
+    weights = trapezoid(grid)
+    # B: what errors at the training points and all times make of all outputs; A = 1 + B at the training points
+    B = (weights[:, :, None, None] * kernel[:, :, :, :n]).transpose(0, 2, 1, 3).reshape(n_t, n_all, n_t * n)
+    C = covariance.transpose(0, 2, 1, 3).reshape(n_t, n_all, n_t, n_all)
+    A = np.eye(n_t * n) + B[:, :n].reshape(n_t * n, n_t * n)
+    own = C[:, :n, :, :n].reshape(n_t * n, n_t * n)
+    inner = solve(A, solve(A, own).T).T
+    train = inner.diagonal().reshape(n_t, n)
+    variances = [train]
+    if n_all > n:
+        across = solve(A, C[:, :n, :, n:].reshape(n_t * n, -1))
+        D = B[:, n:].reshape(-1, n_t * n)
+        m_all = n_t * (n_all - n)
+        prior = C[:, n:, :, n:].reshape(m_all, m_all).diagonal()
+        test = prior - 2 * np.einsum("ij,ji->i", D, across) + np.einsum("ij,jk,ik->i", D, inner, D, optimize=True)
+        variances.append(test.reshape(n_t, n_all - n))
+    return np.sqrt(np.maximum(np.concatenate(variances, axis=1), 0))
+
+
+def trapezoid(grid: np.ndarray) -> np.ndarray:
+    """Weights of the integral from 0 to t_i over the grid, (i, j)."""
+    steps = np.diff(grid)
+    whole = np.append(steps, 0) / 2 + np.append(0, steps) / 2
+    rule = np.tril(np.broadcast_to(whole, (len(grid), len(grid))), -1)
+    return rule + np.diag(np.append(0, steps) / 2)
+
+
+def _checked(ndk: Any, X: Any, y: Any, X_test: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    if not isinstance(ndk, NDK):
+        raise TypeError(f"ndk must be an NDK such as NDK(FullyConnected(depth=2)), found {ndk!r}.")
+    X = ndk.check_inputs(X)
+    Y = np.asarray(y, dtype=np.float64)
+    check_consistent_length(X, Y)
+    if Y.ndim not in (1, 2) or not np.isfinite(Y).all():
+        raise ValueError(f"y must be finite and of shape (n,) or (n, k), found shape {Y.shape}.")
+    if X_test is not None:
+        X_test = ndk.check_inputs(X_test, name="X_test")
+        if X_test.shape[1] != X.shape[1]:
+            raise ValueError(f"X_test must have the {X.shape[1]} columns of X, found {X_test.shape[1]}.")
+    return X, Y.reshape(len(Y), -1), X_test

@@ -1,0 +1,72 @@
+"""The integral over the past, step by step in time, without a kernel of all times in memory."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from scipy.linalg import lu_factor, lu_solve
+
+from ntkkit.dynamics.ndk import NDK
+from ntkkit.engine.precision import in_x64
+
+# Rows of a kernel that are evaluated together: with some hundred columns they stay in a CPU's cache.
+ROWS_AT_ONCE = 128
+
+
+class Memory:
+    """int_0^t ds sum_i Kd(x, t; x_i, s) e_i(s) at some points x, of errors e known at earlier times of a grid.
+
+    Parameters
+    ----------
+    ndk : NDK
+    points : ndarray of shape (m, d)
+        Where outputs are wanted; if errors are to be found, they begin with the training points.
+    X : ndarray of shape (n, d)
+        The training points.
+    grid : ndarray of shape (n_t,)
+        Times from 0 on.
+    n_targets : int
+    """
+
+    def __init__(self, ndk: NDK, points: np.ndarray, X: np.ndarray, grid: np.ndarray, *, n_targets: int) -> None:
+        self.ndk, self.X, self.grid, self.n_points = ndk, X, grid, len(points)
+        n_rows = min(ROWS_AT_ONCE, len(points))
+        padding = -len(points) % n_rows
+        padded = np.concatenate([points, np.broadcast_to(points[-1:], (padding, points.shape[1]))])
+        self.blocks = padded.reshape(-1, n_rows, points.shape[1])
+        self.errors = np.zeros((len(grid), len(X), n_targets))
+        steps = np.diff(grid)
+        self.weights = (np.append(steps, 0) + np.append(0, steps)) / 2
+        self.last = np.append(0, steps) / 2
+
+    def step(self, i: int, targets: np.ndarray) -> np.ndarray:
+        """Outputs at the points at time i, (m, k), and the errors of the first of them, by the implicit rule."""
+        if i == 1:
+            self.errors[0] = targets
+        n = len(self.X)
+        past, now = self._recall(i)
+        now = self.last[i] * now
+        factor = lu_factor(np.eye(n) + now[:n], overwrite_a=True, check_finite=False)
+        self.errors[i] = lu_solve(factor, targets - past[:n], check_finite=False)
+        return past + now @ self.errors[i]
+
+    def _recall(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """The integral up to time i without the errors at time i, (m, k), and Kd of that time with itself, (m, n)."""
+        weighted = self.errors * self.weights[:, None, None]
+        past, now = in_x64(_recall, self.ndk, self.blocks, self.X, self.grid, weighted, i)
+        k, n = self.errors.shape[2], len(self.X)
+        return np.asarray(past).reshape(-1, k)[: self.n_points], np.array(now).reshape(-1, n)[: self.n_points]
+
+
+@jax.jit
+def _recall(ndk: NDK, blocks: Array, X: Array, grid: Array, weighted: Array, i: Array) -> tuple[Array, Array]:
+    def of_block(rows: Array) -> tuple[Array, Array]:
+        def add(j: Array, total: Array) -> Array:
+            return total + ndk.tiles(rows, X, grid[i], grid[j])[0] @ weighted[j]
+
+        nothing = jnp.zeros((len(rows), weighted.shape[2]))
+        return jax.lax.fori_loop(0, i, add, nothing), ndk.tiles(rows, X, grid[i], grid[i])[0]
+
+    return jax.lax.map(of_block, blocks)
