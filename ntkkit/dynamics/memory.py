@@ -32,10 +32,7 @@ class Memory:
 
     def __init__(self, ndk: NDK, points: np.ndarray, X: np.ndarray, grid: np.ndarray, *, n_targets: int) -> None:
         self.ndk, self.X, self.grid, self.n_points = ndk, X, grid, len(points)
-        n_rows = min(ROWS_AT_ONCE, len(points))
-        padding = -len(points) % n_rows
-        padded = np.concatenate([points, np.broadcast_to(points[-1:], (padding, points.shape[1]))])
-        self.blocks = padded.reshape(-1, n_rows, points.shape[1])
+        self.blocks = as_blocks(points)
         self.errors = np.zeros((len(grid), len(X), n_targets))
         steps = np.diff(grid)
         self.weights = (np.append(steps, 0) + np.append(0, steps)) / 2
@@ -58,6 +55,13 @@ class Memory:
         past, now = in_x64(_recall, self.ndk, self.blocks, self.X, self.grid, weighted, i)
         k, n = self.errors.shape[2], len(self.X)
         return np.asarray(past).reshape(-1, k)[: self.n_points], np.array(now).reshape(-1, n)[: self.n_points]
+
+
+def as_blocks(points: np.ndarray) -> np.ndarray:
+    """Rows in blocks of equal length, (blocks, rows, d), the last one filled up."""
+    n_rows = min(ROWS_AT_ONCE, len(points))
+    padding = np.broadcast_to(points[-1:], (-len(points) % n_rows, points.shape[1]))
+    return np.concatenate([points, padding]).reshape(-1, n_rows, points.shape[1])
 
 
 @jax.jit

@@ -146,6 +146,10 @@ class NDK(FrozenValue):
         Pure jax; t and s are scalars.
         """
         at = clock(t, s, temperature=self.temperature, init_var=self.init_var, prior_var=self.prior_var)
+        return self.tiles_at(X, Y, at, same=same)
+
+    def tiles_at(self, X: Array, Y: Array, at: Clock, *, same: bool = False) -> tuple[Array, Array]:
+        """The same under given statistics of the weights."""
         state = tile_state(self.network._rows(X), self.network._rows(Y), same=same)
         *hidden, readout = self.network.sequence
         for layer in hidden:
@@ -176,7 +180,11 @@ class NDKAt(Kernel):
     def __init__(self, ndk: NDK, t: float, s: float, bounds: dict[str, Any] | None = None) -> None:
         if not isinstance(ndk, NDK):
             raise TypeError(f"ndk must be an NDK such as NDK(FullyConnected(depth=2)), found {ndk!r}.")
-        self.__dict__.update(ndk=ndk, t=float(check_times(t, "t")[0]), s=float(check_times(s, "s")[0]), bounds=bounds)
+        for name, time in (("t", t), ("s", s)):
+            if np.ndim(time):
+                raise ValueError(f"{name} must be one time, found {time!r}.")
+            check_times(time, name)
+        self.__dict__.update(ndk=ndk, t=t, s=s, bounds=bounds)
         check_bounds(bounds, self.leaf_paths())
 
     @property
