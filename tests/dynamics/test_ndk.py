@@ -36,7 +36,7 @@ def test_shapes_and_pairs_of_inputs(X):
     np.testing.assert_allclose(ndk(X[:3], X[1:], t=[3.0], s=[0.0, 0.5]), whole[3:4, [0, 2], :3, 1:], rtol=1e-14)
 
 
-@pytest.mark.parametrize("activation", ["relu", "erf", "gelu"])
+@pytest.mark.parametrize("activation", ["relu", "erf"])
 def test_without_noise_it_is_the_ntk(X, activation):
     ndk = NDK(FullyConnected(depth=2, activation=activation, **BIASED), 0.0, init_var=1.4)
     ntk = NTK(FullyConnected(depth=2, activation=activation, weight_var=1.5 * 1.4, bias_var=0.2 * 1.4))(X)
@@ -49,6 +49,7 @@ def test_the_covariance_ends_as_the_prior(X):
     np.testing.assert_allclose(covariance[0, 0], prior, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("activation", ["relu", "erf", "gelu", "leaky_relu", "sin"])
 def test_fluctuations_are_dissipated(X, activation, depth):
@@ -72,7 +73,7 @@ def test_at_two_times_it_is_a_kernel(X):
     assert not (2.0 * apart + kernel).symmetric
     y = [0, 1, 0, 1]
     assert SVC(kernel=kernel, C=1e6).fit(X, y).score(X, y) == 1
-    np.testing.assert_allclose(NeuralKernelRegressor(kernel).fit(X, y).predict(X), y, atol=1e-10)
+    np.testing.assert_allclose(NeuralKernelRegressor(kernel, alpha=0.0).fit(X, y).predict(X), y, atol=1e-8)
     assert kernel.replace(ndk__temperature=0.0) == NDK(ndk.network, 0.0, 0.49, 1.3).at(3.0)
 
 
