@@ -1,7 +1,8 @@
-"""Pictures of kernels, searches, predictions and completions: scikit-learn's Display objects. They need matplotlib."""
+"""Pictures of kernels, searches, predictions, completions, learning: Display objects. They need matplotlib."""
 
 from ntkkit.display.band import PredictionBandDisplay
 from ntkkit.display.completion import CompletionDisplay
+from ntkkit.display.learning_curve import LearningCurveDisplay
 from ntkkit.display.matrix import KernelMatrixDisplay
 from ntkkit.display.path import RidgePathDisplay
 from ntkkit.display.surface import SearchSurfaceDisplay
@@ -9,6 +10,7 @@ from ntkkit.display.surface import SearchSurfaceDisplay
 __all__ = [
     "CompletionDisplay",
     "KernelMatrixDisplay",
+    "LearningCurveDisplay",
     "PredictionBandDisplay",
     "RidgePathDisplay",
     "SearchSurfaceDisplay",

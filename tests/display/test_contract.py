@@ -10,16 +10,19 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
 
-from ntkkit import NeuralKernelClassifier, NeuralKernelRegressor, NeuralKernelRegressorCV
+from ntkkit import FullyConnected, NeuralKernelClassifier, NeuralKernelRegressor, NeuralKernelRegressorCV
 from ntkkit.display import (
     CompletionDisplay,
     KernelMatrixDisplay,
+    LearningCurveDisplay,
     PredictionBandDisplay,
     RidgePathDisplay,
     SearchSurfaceDisplay,
 )
+from ntkkit.dynamics import NDK, LearningCurve
 
 X, Y = np.random.default_rng(0).standard_normal((12, 2)), np.repeat([0, 1], 6)
+CURVE = LearningCurve(np.array([0.0, 1.0, 10.0]), np.arange(6.0).reshape(3, 2))
 HOLES = np.where(np.arange(24).reshape(12, 2) % 5, X, np.nan)
 SEARCH = GridSearchCV(NeuralKernelRegressor(RBF()), {"alpha": [0.1, 1.0]}, cv=2)
 
@@ -29,6 +32,8 @@ MAKE = {
     "surface": lambda **at: SearchSurfaceDisplay.from_estimator(SEARCH.fit(X, Y), **at),
     "band": lambda **at: PredictionBandDisplay.from_predictions(Y, X[:, 0], y_std=abs(X[:, 1]), **at),
     "completion": lambda **at: CompletionDisplay.from_estimator(SimpleImputer().fit(HOLES), HOLES, truth=X, **at),
+    "curve": lambda **at: LearningCurveDisplay.from_curve(CURVE, **at),
+    "ndk": lambda **at: LearningCurveDisplay.from_ndk(NDK(FullyConnected(depth=1)), X, Y, n_steps=10, **at),
 }
 FROM_ESTIMATOR = {
     "matrix": lambda: KernelMatrixDisplay.from_estimator(NeuralKernelClassifier(), X, Y),
