@@ -54,7 +54,7 @@ def conjugate_gradients(
 
     The preconditioner is F F' + d I with d = alpha + tr(K - F F') / n: its inverse is known from the eigenvalues of
     F'F. For alpha far above that mean it is the usual F F' + alpha I, and at alpha = 0 it is still definite. (d is at
-    least n eps times the largest eigenvalue of F F'.)
+    least 10 n eps times the largest eigenvalue of F F': below that its inverse is rounding.)
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def _inverse(preconditioner: PartialCholesky, alpha: float) -> Operator:
     values, W = eigh(F.T @ F) if rank else (np.zeros(1), np.zeros((0, 1)))
     if values[-1] < TINY:
         return _identity
-    d = max(alpha + preconditioner.residual_trace / n, n * EPS * values[-1])
+    d = max(alpha + preconditioner.residual_trace / n, 10 * n * EPS * values[-1])
     core = (W / (np.maximum(values, 0.0) + d)) @ W.T
     return lambda R: R - F @ (core @ (F.T @ R))
 

@@ -77,6 +77,17 @@ def test_the_whole_factor_solves_at_once(power):
     assert found.n_iter <= 15
 
 
+@pytest.mark.parametrize("n", [18, 100])
+def test_the_whole_factor_without_a_ridge(n):
+    K = spectrum(np.linspace(0.1, 1, n))
+    for seed in range(20):
+        F = pivoted_cholesky(K.diagonal(), lambda rows, columns: K[rows][:, columns], n, rng=seed)
+        y = np.random.default_rng(seed).normal(size=(n, 1))
+        found, warned = solved(K, y, preconditioner=F)
+        assert not warned
+        assert found.n_iter <= 12
+
+
 def test_preconditioning_saves_iterations():
     K, alpha = rbf(points(200) / 2), 1e-4
     y = targets(K)
