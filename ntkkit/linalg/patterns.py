@@ -41,13 +41,14 @@ def solve_patterns(K: ArrayLike, Y: ArrayLike, alpha: float = 0.0, *, error: flo
     Returns
     -------
     ndarray of shape (n, m)
-        W, zero where nothing was observed. Some k^3 / 3 operations a pattern of k observed entries and 2 k^2 a row, or,
-        if K + alpha I is well-conditioned, 2 j^3 and 2 j m for j missing ones where they are fewer.
+        W, zero where nothing was observed or K_jj = 0. Some k^3 / 3 operations a pattern of k observed entries and
+        2 k^2 a row, or, if K + alpha I is well-conditioned, 2 j^3 and 2 j m for j missing ones where they are fewer.
 
     Raises
     ------
     ValueError
-        If alpha is not finite and >= 0, or K is not real and finite.
+        If alpha is not finite and >= 0, K not real, finite and square, or Y not real and of as many columns, or
+        infinite somewhere.
 
     Warns
     -----
@@ -62,8 +63,30 @@ def solve_patterns(K: ArrayLike, Y: ArrayLike, alpha: float = 0.0, *, error: flo
     array([[4., 2.],
            [3., 3.]])
     """
-    K, Y = np.asarray(K, dtype=np.float64), np.asarray(Y, dtype=np.float64)
+    K, Y = _checked(K, Y)
     check_alpha(alpha)
+    W, varies = np.zeros_like(Y), K.diagonal() != 0
+    if varies.any():  # the others tell nothing, and would make K singular
+        W[:, varies] = _solve(K[np.ix_(varies, varies)], Y[:, varies], float(alpha), error)
+    return W
+
+
+def _checked(K: ArrayLike, Y: ArrayLike) -> tuple[Matrix, Matrix]:
+    K, Y = np.asarray(K), np.asarray(Y)
+    if K.ndim != 2 or Y.ndim != 2 or K.shape != 2 * Y.shape[1:]:
+        raise ValueError(f"K must be of shape (m, m) for Y of shape (n, m), found {K.shape} for {Y.shape}.")
+    for name, found in (("K", K), ("Y", Y)):
+        if found.dtype.kind not in "fiub":
+            raise ValueError(f"{name} must hold real numbers, found dtype {found.dtype}.")
+    if not np.isfinite(K).all():
+        raise ValueError("K contains NaN or infinity: scale the inputs (StandardScaler), or its variances down.")
+    if np.isinf(Y).any():
+        raise ValueError("Y must be finite, or NaN where nothing was observed, found infinity.")
+    return K.astype(np.float64), Y.astype(np.float64)
+
+
+def _solve(K: Matrix, Y: Matrix, alpha: float, error: float) -> Matrix:
+    """`solve_patterns` of what was checked."""
     observed = ~np.isnan(Y)
     _, first, pattern = np.unique(np.packbits(observed, axis=1), axis=0, return_index=True, return_inverse=True)
     pattern, patterns = pattern.ravel(), observed[first]
@@ -86,7 +109,7 @@ def solve_patterns(K: ArrayLike, Y: ArrayLike, alpha: float = 0.0, *, error: flo
             f"In {n_singular} of {len(first)} patterns of missing entries K + alpha I is singular to working precision "
             f"at alpha={alpha:g}: minimum-norm solutions were taken. Raise alpha, or make columns differ.",
             LinAlgWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return W
 
