@@ -57,6 +57,7 @@ class CompletionMachine(KernelMachine):
     _rows: Coordinates | None
     _row_features: np.ndarray | None
     _coefficients: Any
+    _covariance: np.ndarray | None
 
     def __init__(
         self,
@@ -111,10 +112,12 @@ class CompletionMachine(KernelMachine):
             raise ValueError(f"X must have at least one entry that is not NaN, found none in shape {X.shape}.")
         self.mean_, self.scale_ = _moments(X)
         self.solver_, self.n_iter_ = "cholesky", 1
-        self._row_features = self._rows = self._coefficients = None
+        self._row_features = self._rows = self._coefficients = self._covariance = None
         Y = self._standardized(X)
         self._columns = self._column_coordinates(Y)
-        if row_features is not None:
+        if row_features is None:
+            self._covariance = covariance(self, self.kernel_, self._columns.known())
+        else:
             self._row_features = check_features(row_features, len(Y), name="row_features", one_a="row of X")
             self._rows = make_coordinates(self._row_features, self._weight(), name="row_features")
             targets = Y[np.isfinite(Y)][:, None]
@@ -194,13 +197,16 @@ class CompletionMachine(KernelMachine):
     # ---- completion
 
     def _complete(self, X: Any, row_features: Any) -> tuple[np.ndarray, np.ndarray]:
-        """X, validated, and the values that the network has for all its entries."""
+        """X, validated, and the values that the network has for all its entries; means where it knows nothing."""
         check_is_fitted(self)
         X = self._validated(X, reset=False)
         features = self._check_row_features(row_features, len(X))
         Y = self._standardized(X)
-        values = self._by_rows(Y, self._columns.known()) if features is None else self._by_entries(X, Y, features)
-        return X, values * self.scale_ + self.mean_ if self.standardize else values
+        values = self._by_rows(Y) if features is None else self._by_entries(X, Y, features)
+        values = values * self.scale_ + self.mean_ if self.standardize else values
+        rows, columns = self._unknown(X)
+        _warn_of_means(rows, columns & np.isnan(self.X_fit_).all(axis=0) & np.isnan(X).any(axis=0))
+        return X, np.where(rows[:, None] | columns, self.mean_, values)
 
     def _check_row_features(self, row_features: Any, n_rows: int | None) -> np.ndarray | None:
         if self._row_features is None:
@@ -212,11 +218,13 @@ class CompletionMachine(KernelMachine):
         n_features = self._row_features.shape[1]
         return check_features(row_features, n_rows, name="row_features", one_a="row of X", n_features=n_features)
 
-    def _by_rows(self, Y: np.ndarray, Z_columns: np.ndarray) -> np.ndarray:
-        """Values in the given columns, each row by what it has."""
-        Z = self._columns.known()
-        W = solve_patterns(covariance(self, self.kernel_, Z), Y, self.alpha)
-        return matmul(W, self._gram(self.kernel_, Z, Z_columns).astype(np.float64))
+    def _by_rows(self, Y: np.ndarray, Z_columns: np.ndarray | None = None) -> np.ndarray:
+        """Values in all columns, or in new ones, each row by what it has."""
+        assert self._covariance is not None
+        across = self._covariance
+        if Z_columns is not None:
+            across = self._gram(self.kernel_, self._columns.known(), Z_columns).astype(np.float64)
+        return matmul(solve_patterns(self._covariance, Y, self.alpha), across)
 
     def _by_entries(self, X: np.ndarray, Y: np.ndarray, features: np.ndarray) -> np.ndarray:
         """Values in all columns; of rows that fit has not seen, given what they have."""
@@ -232,28 +240,16 @@ class CompletionMachine(KernelMachine):
             values[new] = condition(model, self._coefficients, self._rows.new(features[new]), Y[new])
         return values
 
-    def _fill_unknown(self, X: np.ndarray, values: np.ndarray) -> None:
-        """Put means where nothing is known: in rows and columns without entries or features. In place."""
+    def _unknown(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of X, and columns, that have nothing to learn from: no features, and no entries or none that differ."""
+        columns: np.ndarray = np.zeros(X.shape[1], dtype=bool)
         if self._rows is not None:
-            return
-        if len(empty := np.flatnonzero(np.isnan(X).all(axis=1))):
-            values[empty] = self.mean_
-            warnings.warn(
-                f"Rows without any entry are filled with the columns' means: {_listed(empty)}. Drop them, or give fit "
-                "row_features.",
-                UserWarning,
-                stacklevel=3,
-            )
-        known = self.column_features is not None and not isinstance(self.column_features, str)
-        empty = np.flatnonzero(np.isnan(self.X_fit_).all(axis=0) & np.isnan(X).any(axis=0))
-        if len(empty) and not known:
-            values[:, empty] = self.mean_[empty]
-            warnings.warn(
-                f"Columns that had no entry in fit are filled with the mean of all others: {_listed(empty)}. Drop "
-                "them, or give column_features.",
-                UserWarning,
-                stacklevel=3,
-            )
+            return np.zeros(len(X), dtype=bool), columns
+        if self.column_features is None:
+            columns = np.isnan(self.X_fit_).all(axis=0)
+        elif isinstance(self.column_features, str):
+            columns = ~(np.fmax.reduce(self.X_fit_, axis=0) > np.fmin.reduce(self.X_fit_, axis=0))
+        return np.isnan(X).all(axis=1), columns
 
     def _standardized(self, X: np.ndarray) -> np.ndarray:
         X = X.astype(np.float64)
@@ -262,13 +258,32 @@ class CompletionMachine(KernelMachine):
 
 def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Means and standard deviations of the columns; 1 for constant ones, and the average for those without entries."""
+    X = X.astype(np.float64)
     counts = np.isfinite(X).sum(axis=0)
     some = counts > 0
-    mean = np.nansum(X, axis=0, dtype=np.float64) / np.maximum(counts, 1)
-    variance = np.nansum((X - mean) ** 2, axis=0) / np.maximum(counts, 1)
-    rounding = (np.finfo(np.float64).eps * np.abs(mean)) ** 2 * np.maximum(counts, 1)
-    scale = np.where(variance > rounding, np.sqrt(variance), 1.0)
+    low, counts = np.fmin.reduce(X, axis=0), np.maximum(counts, 1)
+    mean = low + np.nansum(X - low, axis=0) / counts  # of constant columns without rounding
+    spread = np.fmax.reduce(np.abs(X - mean), axis=0)
+    unit = np.where(spread > 0, spread, 1.0)  # no square overflows
+    scale = np.where(spread > 0, unit * np.sqrt(np.nansum(np.square((X - mean) / unit), axis=0) / counts), 1.0)
     return np.where(some, mean, mean[some].mean()), np.where(some, scale, scale[some].mean())
+
+
+def _warn_of_means(rows: np.ndarray, columns: np.ndarray) -> None:
+    if rows.any():
+        warnings.warn(
+            f"Rows without any entry are filled with the columns' means: {_listed(np.flatnonzero(rows))}. Drop them, "
+            "or give fit row_features.",
+            UserWarning,
+            stacklevel=4,
+        )
+    if columns.any():
+        warnings.warn(
+            "Columns that had no entry in fit are filled with the mean of all others: "
+            f"{_listed(np.flatnonzero(columns))}. Drop them, or give column_features.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _find_rows(rows: tuple[np.ndarray, ...], known: tuple[np.ndarray, ...]) -> np.ndarray:

@@ -72,7 +72,10 @@ def check_features(features: Any, n: int | None, *, name: str, one_a: str, n_fea
     ValueError
         If they are not; the message names the argument.
     """
-    found = check_array(features, dtype=np.float64, input_name=name)
+    try:
+        found = check_array(features, dtype=np.float64, input_name=name)
+    except ValueError as error:
+        raise ValueError(f"{name} must be finite numbers, one row a {one_a}. {error}") from error
     if n is not None and len(found) != n:
         raise ValueError(f"{name} must have one row a {one_a}, {n}, found {len(found)}.")
     if n_features is not None and found.shape[1] != n_features:

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ntkkit.estimators._coordinates import concatenate
-from ntkkit.estimators._large import Options
+from ntkkit.estimators._large import Options, refuse_noise
 from ntkkit.estimators._validation import check_symmetric
 from ntkkit.estimators.regression import NeuralKernelRegressor
 from ntkkit.linalg import KroneckerPart, matmul, solve_ridge, solve_semidefinite
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_FACTORED = 4000
 # Numbers in the right-hand sides that are solved for together.
 SOLVED_AT_ONCE = 2**22
+EVERY = slice(None)
 
 
 class Entries(Protocol):
@@ -41,11 +42,13 @@ class Entries(Protocol):
     def solve(self, targets: np.ndarray) -> Any:
         """Coefficients of targets (N, k)."""
 
-    def evaluate(self, coefficients: Any, Z_rows: np.ndarray, Z_columns: np.ndarray) -> np.ndarray:
-        """f at each pair of a row and a column: (q, p, k)."""
+    def evaluate(
+        self, coefficients: Any, Z_rows: np.ndarray, Z_columns: np.ndarray, targets: slice = EVERY
+    ) -> np.ndarray:
+        """f at each pair of a row and a column, for some targets: (q, p, k)."""
 
-    def covariances(self, Z_row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The kernel of all entries of a row (1, d) with those observed, (N, C), and with each other, (C, C)."""
+    def covariances(self, Z_row: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The kernel of k entries of a row (1, d) with those observed, (N, k), and with all of the row, (C, k)."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,10 @@ class ProductEntries:
         solution = solve_ridge(part.dense(), targets, self.alpha, solver=solver, overwrite=True)
         return solution.dual_coef, solution.solver, 1
 
-    def evaluate(self, coefficients: np.ndarray, Z_rows: np.ndarray, Z_columns: np.ndarray) -> np.ndarray:
+    def evaluate(
+        self, coefficients: np.ndarray, Z_rows: np.ndarray, Z_columns: np.ndarray, targets: slice = EVERY
+    ) -> np.ndarray:
+        coefficients = coefficients[:, targets]
         K_rows = self.machine._gram(self.row_kernel, Z_rows, self.Z_rows).astype(np.float64)
         K_columns = self.machine._gram(self.kernel, self.Z_columns, Z_columns).astype(np.float64)
         grid = np.zeros((len(self.Z_rows), len(self.Z_columns)))
@@ -97,8 +103,8 @@ class ProductEntries:
             values[:, :, k] = matmul(matmul(K_rows, grid), K_columns)
         return values
 
-    def covariances(self, Z_row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        K_columns = self._columns_gram()
+    def covariances(self, Z_row: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        K_columns = self._columns_gram()[:, columns]
         K_rows = self.machine._gram(self.row_kernel, self.Z_rows, Z_row).astype(np.float64)
         own = self.machine._gram(self.row_kernel, Z_row, Z_row)[0, 0]
         return K_rows[self.rows] * K_columns[self.columns], own * K_columns
@@ -127,18 +133,22 @@ class ConcatenatedEntries:
         return len(self.rows)
 
     def solve(self, targets: np.ndarray) -> tuple[NeuralKernelRegressor, str, int]:
-        fitted = clone(self.regressor).fit(self._observed(), targets)
+        X, kernel = self._observed(), self.regressor.kernel
+        refuse_noise(kernel, X, self.regressor._diagonal(kernel, X[:1]))  # `covariances` has none
+        fitted = clone(self.regressor).fit(X, targets)
         return fitted, fitted.solver_, fitted.n_iter_
 
-    def evaluate(self, coefficients: NeuralKernelRegressor, Z_rows: np.ndarray, Z_columns: np.ndarray) -> np.ndarray:
-        values = [coefficients.predict(self._of_row(row, Z_columns)) for row in Z_rows]
-        return np.stack(values).reshape(len(Z_rows), len(Z_columns), -1)
+    def evaluate(
+        self, coefficients: NeuralKernelRegressor, Z_rows: np.ndarray, Z_columns: np.ndarray, targets: slice = EVERY
+    ) -> np.ndarray:
+        dual_coef = coefficients.dual_coef_[:, targets]
+        return np.stack([coefficients._expand(self._of_row(row, Z_columns), dual_coef) for row in Z_rows])
 
-    def covariances(self, Z_row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def covariances(self, Z_row: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         machine, row = self.regressor, self._of_row(Z_row[0], self.Z_columns)
         return (
-            machine._gram(machine.kernel, self._observed(), row).astype(np.float64),
-            machine._gram(machine.kernel, row, row).astype(np.float64),
+            machine._gram(machine.kernel, self._observed(), row[columns]).astype(np.float64),
+            machine._gram(machine.kernel, row, row[columns]).astype(np.float64),
         )
 
     def _observed(self) -> np.ndarray:
@@ -151,6 +161,7 @@ class ConcatenatedEntries:
 def covariance(machine: KernelMachine, kernel: Any, Z: np.ndarray) -> np.ndarray:
     """The kernel of coordinates with each other, in float64."""
     K = machine._gram(kernel, Z, Z).astype(np.float64)
+    refuse_noise(kernel, Z, K.diagonal())
     check_symmetric(K, "The matrix that the kernel returns for k(X, X)")
     return K
 
@@ -165,14 +176,12 @@ def condition(model: Entries, coefficients: Any, Z_rows: np.ndarray, Y: np.ndarr
     observed = ~np.isnan(Y)
     sizes = observed.sum(axis=1)
     for group in _groups(sizes, max(1, SOLVED_AT_ONCE // model.n_entries)):
-        kernels = [model.covariances(Z_rows[[row]]) for row in group]
-        targets = [across[:, observed[row]] for row, (across, _) in zip(group, kernels, strict=True)]
-        solved, _, _ = model.solve(np.hstack(targets))
+        across, within = zip(*(model.covariances(Z_rows[[row]], observed[row]) for row in group), strict=True)
+        solved, _, _ = model.solve(np.hstack(across))
         end = 0
-        for row, (_, within) in zip(group, kernels, strict=True):
+        for row, own in zip(group, within, strict=True):
             start, end, o = end, end + sizes[row], observed[row]
-            explained = model.evaluate(solved, Z_rows[[row]], model.Z_columns)[0, :, start:end]
-            left = within[:, o] - explained
+            left = own - model.evaluate(solved, Z_rows[[row]], model.Z_columns, slice(start, end))[0]
             symmetric = (left[o] + left[o].T) / 2
             weights, _ = solve_semidefinite(symmetric, Y[row, o] - values[row, o], model.alpha)
             values[row] += matmul(left, weights)

@@ -106,7 +106,7 @@ def solve_pcg(
         machine.solver_reason_ += f"; it does not fit the memory, and is {where} in every iteration"
         stored = machine._engine.gram(kernel, seen) if in_store else None
         diagonal, error = machine._diagonal(kernel, seen), entry_error(X.dtype)
-        _refuse_noise(kernel, seen, diagonal)
+        refuse_noise(kernel, seen, diagonal)
 
         def entries(rows: Any, columns: np.ndarray) -> np.ndarray:
             return machine._pairs(kernel, seen, rows, columns)
@@ -157,7 +157,7 @@ def solve_on_centres(
     n_centres = min(options.n_components, len(X))
     few = X[rng.choice(len(X), size=min(len(X), CANDIDATES_A_CENTRE * n_centres), replace=False)]
     diagonal, error = machine._diagonal(kernel, few), entry_error(X.dtype)
-    _refuse_noise(kernel, few, diagonal)
+    refuse_noise(kernel, few, diagonal)
     found = pivoted_cholesky(
         diagonal, lambda rows, columns: machine._pairs(kernel, few, rows, columns), n_centres, error=error, rng=rng
     )
@@ -175,13 +175,13 @@ def solve_on_centres(
     return centres, solution
 
 
-def _refuse_noise(kernel: Any, X: np.ndarray, diagonal: np.ndarray) -> None:
-    """Refuse a kernel whose Gram matrix is more than the kernel of its pairs, where no Gram matrix is made."""
+def refuse_noise(kernel: Any, X: np.ndarray, diagonal: np.ndarray) -> None:
+    """Refuse a kernel whose Gram matrix is more than the kernel of its pairs, where only those are evaluated."""
     theirs = isinstance(kernel, SklearnKernel) and not isinstance(kernel, Kernel)
     if theirs and not np.allclose(kernel.diag(X[:1]), diagonal[:1]):
         raise ValueError(
-            f"Without a Gram matrix the noise that {kernel!r} adds to its diagonal would be lost: leave the "
-            "WhiteKernel out, and add its variance to alpha."
+            f"The noise that {kernel!r} adds to its diagonal would be lost here, where only pairs are evaluated: leave "
+            "the WhiteKernel out, and add its variance to alpha."
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin, _fit_context
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from ntkkit.engine import Engine
@@ -39,7 +40,8 @@ class NeuralMatrixCompleter(OneToOneFeatureMixin, TransformerMixin, CompletionMa
         Ridge term in [0, inf): the variance of noise in entries, in units of the kernel; 0 interpolates.
     column_features : array-like of shape (n_columns, p), "data" or None, default=None
         What is known of the columns, one row a column of X. "data" learns it from X: the features of a column are its
-        standardised entries, completed anew in several rounds; for tables of which nothing else is known.
+        standardised entries, completed anew in several rounds; for tables of which nothing else is known. Columns whose
+        entries are all the same are continued.
     identity_weight : float, optional
         Weight w >= 0 of "which row, or column, this is" beside its features p: z = (p, w e_j), scaled to mean square
         one, after p to a mean squared norm of one. None is 0 for features learned from data, else 1.5.
@@ -203,7 +205,6 @@ class NeuralMatrixCompleter(OneToOneFeatureMixin, TransformerMixin, CompletionMa
             If rows, or columns in fit, have no entry and no features: they are filled with means.
         """
         X, values = self._complete(X, row_features)
-        self._fill_unknown(X, values)
         return np.where(np.isnan(X), values.astype(X.dtype), X)
 
     def predict(self, X: Any, row_features: Any = None) -> np.ndarray:
@@ -212,7 +213,7 @@ class NeuralMatrixCompleter(OneToOneFeatureMixin, TransformerMixin, CompletionMa
         Returns
         -------
         ndarray of shape (n_samples, n_features_in_)
-            Where an entry was observed, it is near that for small alpha.
+            Where an entry was observed, it is near that for small alpha. Means where `transform` has them.
         """
         X, values = self._complete(X, row_features)
         return values.astype(X.dtype)
@@ -234,7 +235,7 @@ class NeuralMatrixCompleter(OneToOneFeatureMixin, TransformerMixin, CompletionMa
         Returns
         -------
         ndarray of shape (n,)
-            float64; of new columns on the average column's scale, if `standardize`.
+            float64; of new columns on the average column's scale, if `standardize`. Means where `transform` has them.
 
         Raises
         ------
@@ -250,12 +251,18 @@ class NeuralMatrixCompleter(OneToOneFeatureMixin, TransformerMixin, CompletionMa
             raise ValueError(f"rows and columns must be of one length, found {len(rows)} and {len(columns)}.")
         wanted, row = np.unique(rows, return_inverse=True)
         if self._rows is None:
-            values = self._by_rows(self._standardized(self.X_fit_[wanted]), Z_columns)
+            Y = self._standardized(self.X_fit_[wanted])
+            values = self._by_rows(Y, None if column_features is None else Z_columns)
         else:
             Z_rows = self._rows.known() if new_rows is None else self._rows.new(new_rows)
             values = self._entries.evaluate(self._coefficients, Z_rows[wanted], Z_columns)[:, :, 0]
         found = values[row, columns]
-        return found * scale[columns] + mean[columns] if self.standardize else found
+        found = found * scale[columns] + mean[columns] if self.standardize else found
+        if self._rows is not None:
+            return found
+        empty_rows, empty_columns = self._unknown(self.X_fit_)
+        unknown = empty_rows[rows] | (column_features is None and empty_columns[columns])
+        return np.where(unknown, mean[columns], found)
 
     def score_entries(self, X: Any, Y: Any, *, row_features: Any = None) -> float:
         """How well entries are filled that X lacks and Y has: R^2, against the columns' means.
@@ -271,23 +278,28 @@ class NeuralMatrixCompleter(OneToOneFeatureMixin, TransformerMixin, CompletionMa
         -------
         float
             1 - sum (y - f)^2 / s^2 / sum (y - mean)^2 / s^2, where s is the column's standard deviation if
-            `standardize`, else one. 1 is perfect; column means have 0.
+            `standardize`, else one. 1 is perfect; column means have 0, and so has what is wrong where they are right.
 
         Raises
         ------
         ValueError
-            If there are no such entries, or Y is of another shape.
+            If there are no such entries, Y is of another shape, or infinite somewhere.
         """
         X, values = self._complete(X, row_features)
-        Y = np.asarray(Y, dtype=np.float64)
+        Y = check_array(Y, dtype=np.float64, ensure_all_finite="allow-nan", input_name="Y")
         if Y.shape != X.shape:
             raise ValueError(f"Y must have the shape of X, {X.shape}, found {Y.shape}.")
-        held_out = np.isnan(X) & np.isfinite(Y)
+        held_out = np.isnan(X) & ~np.isnan(Y)
         if not held_out.any():
             raise ValueError("Y has no entry that X lacks: hide some of X, for example by hide_entries(X, 0.1).")
-        unit = self.scale_ if self.standardize else 1.0
-        errors, deviations = (Y - values) / unit, (Y - self.mean_) / unit
-        return float(1 - np.square(errors[held_out]).sum() / np.square(deviations[held_out]).sum())
+        return self._score(Y[held_out], values[held_out], np.nonzero(held_out)[1])
+
+    def _score(self, truth: np.ndarray, found: np.ndarray, columns: np.ndarray) -> float:
+        """R^2 of entries of these columns."""
+        unit = self.scale_[columns] if self.standardize else 1.0
+        unexplained = np.square((truth - found) / unit).sum()
+        total = np.square((truth - self.mean_[columns]) / unit).sum()
+        return float(1 - unexplained / total) if total else float(unexplained == 0)
 
     def _columns_of(self, features: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Coordinates, means and scales of the columns of fit, or of new ones with such features."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OneToOneFeatureMixin, TransformerMixin, _fit_context, clone
 from sklearn.model_selection import GridSearchCV, KFold
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ntkkit.estimators import NeuralMatrixCompleter
@@ -74,7 +75,7 @@ class NeuralMatrixCompleterCV(OneToOneFeatureMixin, TransformerMixin, MetaEstima
         "completer": [NeuralMatrixCompleter, None],
         "param_grid": [dict, list, None],
         "cv": ["cv_object"],
-        "n_jobs": [int, None],
+        "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     }
 
@@ -105,7 +106,7 @@ class NeuralMatrixCompleterCV(OneToOneFeatureMixin, TransformerMixin, MetaEstima
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_fit_context(prefer_skip_nested_validation=False)  # points of the grid are not validated yet
     def fit(self, X: Any, y: Any = None, row_features: Any = None) -> Self:
         """Choose, and fit; arguments and errors as in `NeuralMatrixCompleter.fit`, and ValueError for a bad grid."""
         with all_or_nothing(self):
@@ -114,10 +115,10 @@ class NeuralMatrixCompleterCV(OneToOneFeatureMixin, TransformerMixin, MetaEstima
                 matrix = validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
             places = np.argwhere(np.isfinite(matrix))
             cv = self.cv
-            if isinstance(cv, int):
-                if len(places) < cv:
+            if isinstance(cv, Integral):
+                if len(places) < int(cv):
                     raise ValueError(f"X must have an entry for each of cv={cv} folds, found {len(places)}.")
-                cv = KFold(cv, shuffle=True, random_state=self.random_state)
+                cv = KFold(int(cv), shuffle=True, random_state=self.random_state)
             search = GridSearchCV(
                 _OnEntries(completer, matrix.shape, row_features),
                 _default_grid(completer, row_features) if self.param_grid is None else self.param_grid,
@@ -172,12 +173,12 @@ def hide_entries(X: Any, share: float, *, random_state: Any = None) -> np.ndarra
     Returns
     -------
     ndarray of shape (n, m)
-        A copy with NaN in their places.
+        A copy with NaN in their places, float32 if X is, else float64.
 
     Raises
     ------
     ValueError
-        For another share, or fewer than two entries.
+        For another share, fewer than two entries, and what is no matrix of finite numbers and NaN.
 
     Examples
     --------
@@ -186,8 +187,11 @@ def hide_entries(X: Any, share: float, *, random_state: Any = None) -> np.ndarra
     """
     if not 0 < share < 1:
         raise ValueError(f"share must be in (0, 1), found {share}.")
-    hidden = np.array(X, dtype=np.result_type(np.asarray(X).dtype, np.float32))
-    places = np.flatnonzero(np.isfinite(hidden))
+    with remedies():
+        hidden = check_array(
+            X, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan", copy=True, input_name="X"
+        )
+    places = np.flatnonzero(~np.isnan(hidden))
     if len(places) < 2:
         raise ValueError(f"X must have at least two entries, of which one can be hidden, found {len(places)}.")
     n_hidden = min(max(1, round(share * len(places))), len(places) - 1)
@@ -215,11 +219,7 @@ class _OnEntries(BaseEstimator):
 
     def score(self, places: np.ndarray, values: np.ndarray) -> float:
         """`score_entries` of these."""
-        columns, fitted = places[:, 1], self.fitted_
-        predicted = fitted.predict_entries(*places.T)
-        unit = fitted.scale_[columns] if fitted.standardize else 1.0
-        errors, deviations = (values - predicted) / unit, (values - fitted.mean_[columns]) / unit
-        return float(1 - np.square(errors).sum() / np.square(deviations).sum())
+        return self.fitted_._score(values, self.fitted_.predict_entries(*places.T), places[:, 1])
 
 
 def _default_grid(completer: NeuralMatrixCompleter, row_features: Any) -> dict[str, Any]:

@@ -41,6 +41,8 @@ from ntkkit import (
     NeuralKernelRegressorCV,
     NeuralKernelSVC,
     NeuralKernelSVR,
+    NeuralMatrixCompleter,
+    NeuralMatrixCompleterCV,
     Normalized,
     Recurrent,
     Scaled,
@@ -101,6 +103,8 @@ def is_abstract(part):
 
 def answers(model):
     """All that a fitted model says of new data, in one array."""
+    if hasattr(model, "predict_entries"):
+        return model.predict_entries([0, 5, 11], [0, 2, 1])
     if hasattr(model, "transform"):
         return model.transform(NEW)
     if hasattr(model, "classes_"):
@@ -122,6 +126,8 @@ def models():
         "standardizer": ImageStandardizer(input_shape=(1, 1, 3)),
         "whitener": ZCAWhitener(),
         "inpainter": NeuralInpainter(depth=1),
+        "completer": NeuralMatrixCompleter(column_features="data", standardize=True),
+        "completer of two": NeuralMatrixCompleterCV(NeuralMatrixCompleter(PLAIN), {"alpha": [0.1, 1.0]}, cv=2),
         "features": NeuralKernelFeatures(PLAIN, n_components=4, random_state=0, engine=Engine(cache=Cache("10MB"))),
         "random features": NeuralKernelFeatures(PLAIN, n_components=4, method="random", random_state=0),
     }
@@ -133,6 +139,8 @@ def models():
     }
     found = {name: model.fit(X, y) for name, model in regressors.items()}
     found |= {name: model.fit(X, LABELS) for name, model in classifiers.items()}
+    for name, row_kernel in (("concatenated", None), ("product", PLAIN)):
+        found[name] = NeuralMatrixCompleter(PLAIN, row_kernel=row_kernel, alpha=0.1).fit(X, row_features=X**2)
     for name in ("regressor", "at a time"):  # from here on they keep a factor of the Gram matrix
         found[name].predict(NEW, return_std=True)
     return found
