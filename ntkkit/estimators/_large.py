@@ -180,8 +180,8 @@ def refuse_noise(kernel: Any, X: np.ndarray, diagonal: np.ndarray) -> None:
     theirs = isinstance(kernel, SklearnKernel) and not isinstance(kernel, Kernel)
     if theirs and not np.allclose(kernel.diag(X[:1]), diagonal[:1]):
         raise ValueError(
-            f"The noise that {kernel!r} adds to its diagonal would be lost here, where only pairs are evaluated: leave "
-            "the WhiteKernel out, and add its variance to alpha."
+            f"Where only pairs are evaluated, the noise that {kernel!r} adds to its diagonal would be lost: leave the "
+            "WhiteKernel out, and add its variance to alpha."
         )
 
 
