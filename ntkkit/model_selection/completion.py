@@ -65,7 +65,9 @@ class NeuralMatrixCompleterCV(OneToOneFeatureMixin, TransformerMixin, MetaEstima
     >>> X = np.outer(np.arange(1.0, 11), [1.0, 2.0, 3.0, 4.0])
     >>> X[::3, 1] = np.nan
     >>> search = NeuralMatrixCompleterCV(
-    ...     NeuralMatrixCompleter(column_features="data"), {"alpha": [1e-3, 10.0]}
+    ...     NeuralMatrixCompleter(column_features="data", standardize=True),
+    ...     {"alpha": [1e-3, 10.0]},
+    ...     random_state=0,
     ... )
     >>> search.fit(X).best_params_
     {'alpha': 0.001}
