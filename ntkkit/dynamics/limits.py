@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from ntkkit.dynamics.ndk import NDK
-from ntkkit.linalg import eigen, gradient_flow
+from ntkkit.linalg import eigen, squared_loss_flow
 
 
 def early_limit(ndk: NDK, points: np.ndarray, X: np.ndarray, Y: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Mean outputs at T = 0, NTK(init_var): gradient flow, (n_times, n_points, k); Y is (n, k)."""
     kernel = ndk(points, X, t=0.0)[0, 0]
     decomposition = eigen(ndk(X, t=0.0)[0, 0])
-    return np.stack([kernel @ gradient_flow(decomposition, Y, time) for time in times])
+    return np.stack([kernel @ squared_loss_flow(decomposition, Y, time) for time in times])
 
 
 def late_limit(ndk: NDK, points: np.ndarray, X: np.ndarray, Y: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from ntkkit.linalg.cholesky import Cholesky, cholesky
 from ntkkit.linalg.eigen import Eigen, eigen
 from ntkkit.linalg.kronecker import KroneckerPart
 from ntkkit.linalg.nystrom import solve_nystrom
-from ntkkit.linalg.path import generalized_cross_validation, gradient_flow, leave_one_out
+from ntkkit.linalg.path import generalized_cross_validation, leave_one_out, squared_loss_flow
 from ntkkit.linalg.patterns import solve_patterns, solve_semidefinite
 from ntkkit.linalg.pcg import IterativeSolution, conjugate_gradients
 from ntkkit.linalg.periodic import PeriodicMatrix, periodic_matrix
@@ -29,7 +29,6 @@ __all__ = [
     "entry_error",
     "factor_ridge",
     "generalized_cross_validation",
-    "gradient_flow",
     "leave_one_out",
     "matmul",
     "periodic_matrix",
@@ -38,4 +37,5 @@ __all__ = [
     "solve_patterns",
     "solve_ridge",
     "solve_semidefinite",
+    "squared_loss_flow",
 ]

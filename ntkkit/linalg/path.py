@@ -117,7 +117,7 @@ def generalized_cross_validation(
     return scores.reshape(len(alphas), *np.shape(y)[1:])
 
 
-def gradient_flow(decomposition: Eigen, y: ArrayLike, time: float, *, alpha: float = 0.0) -> Matrix:
+def squared_loss_flow(decomposition: Eigen, y: ArrayLike, time: float, *, alpha: float = 0.0) -> Matrix:
     """Dual coefficients at a training time: a(t) = G^-1 (1 - exp(-G t)) y with G = K + alpha I.
 
     This solves da/dt = y - G a from a(0) = 0: gradient descent, in small steps, on half the summed squares and half
@@ -148,7 +148,7 @@ def gradient_flow(decomposition: Eigen, y: ArrayLike, time: float, *, alpha: flo
     Examples
     --------
     >>> from ntkkit.linalg import eigen
-    >>> gradient_flow(eigen(np.diag([2.0, 0.0])), [2.0, 2.0], np.log(2)).round(3)  # 1 - 2^-2, and t y
+    >>> squared_loss_flow(eigen(np.diag([2.0, 0.0])), [2.0, 2.0], np.log(2)).round(3)  # 1 - 2^-2, and t y
     array([0.75 , 1.386])
     """
     time = float(time)

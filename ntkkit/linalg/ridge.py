@@ -14,7 +14,7 @@ from scipy.linalg import LinAlgError, LinAlgWarning
 
 from ntkkit.linalg.cholesky import Cholesky, cholesky
 from ntkkit.linalg.eigen import Eigen, eigen
-from ntkkit.linalg.path import gradient_flow
+from ntkkit.linalg.path import squared_loss_flow
 from ntkkit.linalg.symmetric import EPS, TINY, Matrix, as_columns, as_lapack, check_alpha, check_weights, entry_error
 
 
@@ -27,14 +27,14 @@ class RidgeSolution(NamedTuple):
 
 @dataclass(frozen=True)
 class ShiftedEigen:
-    """K + alpha I by the eigenvalues of K; with a finite time, the solution is `gradient_flow`'s at that time."""
+    """K + alpha I by the eigenvalues of K; with a finite time, the solution is `squared_loss_flow`'s at that time."""
 
     decomposition: Eigen
     alpha: float
     time: float = math.inf
 
     def solve(self, y: Matrix) -> Matrix:
-        return gradient_flow(self.decomposition, y, self.time, alpha=self.alpha)
+        return squared_loss_flow(self.decomposition, y, self.time, alpha=self.alpha)
 
     def whiten(self, y: Matrix) -> Matrix:
         return self.decomposition.whiten(y, self.alpha)
@@ -155,7 +155,7 @@ def solve_ridge(
     sample_weight : array-like of shape (n,), optional
         Weights > 0.
     time : float, default=inf
-        Training time of gradient descent, as in `gradient_flow`; finite times need solver="auto" or "eigen".
+        Training time of gradient descent, as in `squared_loss_flow`; finite times need solver="auto" or "eigen".
     overwrite : bool, default=False
         Let the solver destroy K, which saves n^2 numbers where K is float64.
 

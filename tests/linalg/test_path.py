@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from references.matrices import BELOW_CUTOFF, DEFINITE, SINGULAR, duplicated, points, rbf, spectrum, targets
 from scipy.linalg import expm
 
-from ntkkit.linalg import eigen, generalized_cross_validation, gradient_flow, leave_one_out, solve_ridge
+from ntkkit.linalg import eigen, generalized_cross_validation, leave_one_out, solve_ridge, squared_loss_flow
 
 ALPHAS = [1e-3, 0.1, 30.0]
 
@@ -86,7 +86,7 @@ def test_every_score_of_every_matrix_is_finite(name, alpha):
     assert np.isfinite(generalized_cross_validation(decomposition, y, [alpha])).all()
     largest = max(float(np.abs(decomposition.values).max()), 1e-300)
     for time in [0.0, 1 / largest, 1e9 / largest]:
-        assert np.isfinite(gradient_flow(decomposition, y, min(time, 1e290), alpha=alpha)).all()
+        assert np.isfinite(squared_loss_flow(decomposition, y, min(time, 1e290), alpha=alpha)).all()
 
 
 def test_generalized_cross_validation_is_its_formula():
@@ -135,12 +135,13 @@ def test_scaling_the_kernel_and_alpha_changes_no_score(rank, n, scale, alpha):
 def test_gradient_flow_solves_its_equation(time, alpha):
     K = spectrum(np.r_[0, 0, np.logspace(-3, 1, 8)])
     y, n = targets(K), len(K)
-    found = gradient_flow(eigen(K), y, time, alpha=alpha)
+    found = squared_loss_flow(eigen(K), y, time, alpha=alpha)
     # d(a, y)/dt = (y - G a, 0), as one matrix exponential
     G = K + alpha * np.eye(n)
     step = expm(time * np.block([[-G, np.eye(n)], [np.zeros((n, 2 * n))]]))
     np.testing.assert_allclose(found, step[:n, n:] @ y, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(gradient_flow(eigen(K), y[:, 0], time, alpha=alpha), found[:, 0], rtol=1e-9, atol=1e-12)
+    single = squared_loss_flow(eigen(K), y[:, 0], time, alpha=alpha)
+    np.testing.assert_allclose(single, found[:, 0], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", [*DEFINITE, *SINGULAR])
@@ -148,21 +149,21 @@ def test_gradient_flow_ends_at_the_solution(name):
     K = {**DEFINITE, **SINGULAR}[name]
     y, decomposition = targets(K), eigen(K)
     expected = decomposition.solve(y)
-    np.testing.assert_array_equal(gradient_flow(decomposition, y, np.inf), expected)
+    np.testing.assert_array_equal(squared_loss_flow(decomposition, y, np.inf), expected)
     late = 100 / decomposition.cutoff()  # infinite for zero matrices
     np.testing.assert_allclose(
-        gradient_flow(decomposition, y, late), expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max()
+        squared_loss_flow(decomposition, y, late), expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max()
     )
 
 
 def test_rounding_below_zero_does_not_grow():
     K = spectrum(np.r_[-1e-17, 0, 1e-17, np.linspace(1, 2, 5)])
     y = targets(K)
-    early = gradient_flow(eigen(K), y, 1e6)
+    early = squared_loss_flow(eigen(K), y, 1e6)
     exact = solve_ridge(K, y, solver="eigen").dual_coef
     null = y - K @ exact
     np.testing.assert_allclose(early, exact + 1e6 * null, rtol=1e-6)
-    assert np.abs(gradient_flow(eigen(K), y, 1e20)).max() < 10
+    assert np.abs(squared_loss_flow(eigen(K), y, 1e20)).max() < 10
 
 
 @pytest.mark.parametrize(
@@ -185,4 +186,4 @@ def test_bad_input(arguments, message):
 @pytest.mark.parametrize("time", [-1.0, np.nan])
 def test_bad_time(time):
     with pytest.raises(ValueError, match="time must be >= 0, or inf"):
-        gradient_flow(eigen(np.eye(2)), [1.0, 2.0], time)
+        squared_loss_flow(eigen(np.eye(2)), [1.0, 2.0], time)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from references.matrices import BELOW_CUTOFF, DEFINITE, EPS, SINGULAR, duplicated, points, rbf, spectrum, targets
 from scipy.linalg import LinAlgError, LinAlgWarning
 
-from ntkkit.linalg import SOLVERS, cholesky, eigen, factor_ridge, gradient_flow, solve_ridge
+from ntkkit.linalg import SOLVERS, cholesky, eigen, factor_ridge, solve_ridge, squared_loss_flow
 
 
 def solved(*args, **kwargs):
@@ -301,7 +301,7 @@ def test_whitening_gives_the_inverse_quadratic_form(solver):
 
 def test_training_time():
     K, y = rbf(points(20)), np.random.default_rng(0).standard_normal(20)
-    expected = gradient_flow(eigen(K), y, 3.0, alpha=0.1)
+    expected = squared_loss_flow(eigen(K), y, 3.0, alpha=0.1)
     np.testing.assert_allclose(solve_ridge(K, y, 0.1, time=3.0).dual_coef, expected, rtol=1e-12)
     with pytest.raises(ValueError, match="solver='cholesky' has no training times, found time=3"):
         solve_ridge(K, y, 0.1, time=3.0, solver="cholesky")
