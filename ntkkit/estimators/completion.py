@@ -316,6 +316,7 @@ class NeuralMatrixCompleter(OneToOneFeatureMixin, TransformerMixin, CompletionMa
 def _check_places(places: Any, n: int, name: str) -> np.ndarray:
     """Whole numbers from 0 to n - 1, one-dimensional."""
     found = np.asarray(places)
+    found = found.astype(np.intp) if found.size == 0 else found
     if found.ndim != 1 or found.dtype.kind not in "iu":
         raise ValueError(f"{name} must be a list of whole numbers, found {places!r}.")
     if len(found) and not (found.min() >= 0 and found.max() < n):
