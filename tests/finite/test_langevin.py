@@ -142,12 +142,12 @@ def test_a_linear_model_has_the_moments_of_the_theory():
 
 
 CASES = {
-    "identity-1": (FullyConnected(1, "identity", weight_var=1.0, bias_var=0.0), 256, 1000),
-    "relu-1": (FullyConnected(1, "relu", weight_var=1.5, bias_var=0.2), 256, 1000),
-    "erf-1": (FullyConnected(1, "erf", weight_var=1.5, bias_var=0.2), 256, 1000),
-    "identity-2": (FullyConnected(2, "identity", weight_var=1.0, bias_var=0.0), 128, 500),
-    "relu-2": (FullyConnected(2, "relu", weight_var=1.5, bias_var=0.2), 128, 500),
-    "erf-2": (FullyConnected(2, "erf", weight_var=1.5, bias_var=0.2), 128, 500),
+    "identity-1": (FullyConnected(1, "identity", weight_var=1.0, bias_var=0.0), 256, 4000),
+    "relu-1": (FullyConnected(1, "relu", weight_var=1.5, bias_var=0.2), 256, 4000),
+    "erf-1": (FullyConnected(1, "erf", weight_var=1.5, bias_var=0.2), 256, 4000),
+    "identity-2": (FullyConnected(2, "identity", weight_var=1.0, bias_var=0.0), 128, 1000),
+    "relu-2": (FullyConnected(2, "relu", weight_var=1.5, bias_var=0.2), 128, 1000),
+    "erf-2": (FullyConnected(2, "erf", weight_var=1.5, bias_var=0.2), 128, 1000),
 }
 
 
