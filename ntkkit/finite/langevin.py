@@ -58,7 +58,7 @@ class LangevinTrainer(BaseEstimator):
     width : int, default=512
         Units of each hidden layer. Means are off by an amount of order 1 / width.
     n_networks : int, default=100
-        How many, >= 2. Standard errors fall as its root.
+        How many, >= 2. Standard errors fall like 1 / sqrt(n_networks).
     step_size : float, optional
         The longest step; those to a time that is no multiple of it are shorter. Means are off by up to
         0.2 step_size * rate of what there is to learn; None takes 0.05 / rate. The rate is the largest eigenvalue of
