@@ -3,6 +3,10 @@
 from ntkkit.engine import Cache, Engine, gram
 from ntkkit.estimators import (
     ImageStandardizer,
+    NeuralDynamicsClassifier,
+    NeuralDynamicsClassifierCV,
+    NeuralDynamicsRegressor,
+    NeuralDynamicsRegressorCV,
     NeuralInpainter,
     NeuralKernelClassifier,
     NeuralKernelClassifierCV,
@@ -38,6 +42,10 @@ __all__ = [
     "KernelSearchCV",
     "LangevinTrainer",
     "Myrtle",
+    "NeuralDynamicsClassifier",
+    "NeuralDynamicsClassifierCV",
+    "NeuralDynamicsRegressor",
+    "NeuralDynamicsRegressorCV",
     "NeuralInpainter",
     "NeuralKernelClassifier",
     "NeuralKernelClassifierCV",

@@ -38,21 +38,6 @@ class LearningCurve:
     test_std: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
-class Trajectory:
-    """The errors y - f at the training points over a grid of times, from which f follows everywhere.
-
-    Attributes
-    ----------
-    grid : ndarray of shape (n_t,)
-        From 0 on.
-    errors : ndarray of shape (n_t, n, k)
-    """
-
-    grid: np.ndarray
-    errors: np.ndarray
-
-
 def learning_curve(
     ndk: NDK,
     X: Any,
@@ -123,14 +108,14 @@ def learning_curve(
     >>> curve.train[:, 0].round(4)  # 3 / (1 + T)
     array([0., 2.])
     """
-    X, Y, X_test = _checked(ndk, X, y, X_test)
+    X, Y, X_test = check_data(ndk, X, y, X_test)
     grid, reported = make_grid(ndk, X, times, n_steps)
     points = X if X_test is None else np.concatenate([X, X_test])
-    memory = make_memory(ndk, points, X, grid, n_targets=Y.shape[1])
+    memory = make_memory(ndk, points, X, Y, grid)
     outputs = np.zeros((len(grid), len(points), Y.shape[1]))
     with reporting(progress, len(grid) - 1, unit="step") as done:
         for i in range(1, len(grid)):
-            outputs[i] = memory.step(i, Y)
+            outputs[i] = memory.step(i)
             done(1)
     shape, n = np.shape(y)[1:], len(X)
     stds = _standard_deviations(ndk, points, n, grid)[reported] if return_std else None
@@ -144,12 +129,12 @@ def learning_curve(
     )
 
 
-def make_memory(ndk: NDK, points: np.ndarray, X: np.ndarray, grid: np.ndarray, *, n_targets: int) -> Memory | Modes:
+def make_memory(ndk: NDK, points: np.ndarray, X: np.ndarray, targets: np.ndarray, grid: np.ndarray) -> Memory | Modes:
     """The past by modes, where the kernel is separable and they fit the memory, or else by the kernel at all times."""
     separation = separate(ndk, grid)
     if separation is not None and Modes.fits(len(X), len(points)):
-        return Modes(ndk, points, X, grid, separation, n_targets=n_targets)
-    return Memory(ndk, points, X, grid, n_targets=n_targets)
+        return Modes(ndk, points, X, targets, grid, separation)
+    return Memory(ndk, points, X, targets, grid)
 
 
 def make_grid(ndk: NDK, X: np.ndarray, times: Any, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -164,6 +149,8 @@ def make_grid(ndk: NDK, X: np.ndarray, times: Any, n_steps: int) -> tuple[np.nda
     if end == 0:
         return np.zeros(1), np.zeros(1, dtype=np.intp)
     fastest = float(np.abs(ndk(X, t=0.0)[0, 0]).sum(axis=1).max())  # at least the largest eigenvalue
+    if not np.isfinite(fastest):
+        raise ValueError("The kernel of X is not finite: scale X (StandardScaler), or lower the network's variances.")
     first = min(1e-2 / fastest, end / n_steps) if fastest > 0 else end / n_steps
     slow = min(0.03 / rate, end) if rate > 0 else end
     if slow <= first * n_steps / 2:
@@ -201,7 +188,8 @@ def trapezoid(grid: np.ndarray) -> np.ndarray:
     return rule + np.diag(np.append(0, steps) / 2)
 
 
-def _checked(ndk: Any, X: Any, y: Any, X_test: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def check_data(ndk: Any, X: Any, y: Any, X_test: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Inputs as float64 rows, and targets as columns."""
     if not isinstance(ndk, NDK):
         raise TypeError(f"ndk must be an NDK such as NDK(FullyConnected(depth=2)), found {ndk!r}.")
     X = ndk.check_inputs(X)

@@ -25,28 +25,26 @@ class Memory:
         Where outputs are wanted; if errors are to be found, they begin with the training points.
     X : ndarray of shape (n, d)
         The training points.
+    targets : ndarray of shape (n, k)
     grid : ndarray of shape (n_t,)
         Times from 0 on.
-    n_targets : int
     """
 
-    def __init__(self, ndk: NDK, points: np.ndarray, X: np.ndarray, grid: np.ndarray, *, n_targets: int) -> None:
-        self.ndk, self.X, self.grid, self.n_points = ndk, X, grid, len(points)
+    def __init__(self, ndk: NDK, points: np.ndarray, X: np.ndarray, targets: np.ndarray, grid: np.ndarray) -> None:
+        self.ndk, self.X, self.targets, self.grid, self.n_points = ndk, X, targets, grid, len(points)
         self.blocks = as_blocks(points)
-        self.errors = np.zeros((len(grid), len(X), n_targets))
+        self.errors = start_errors(targets, grid)
         steps = np.diff(grid)
         self.weights = (np.append(steps, 0) + np.append(0, steps)) / 2
         self.last = np.append(0, steps) / 2
 
-    def step(self, i: int, targets: np.ndarray) -> np.ndarray:
+    def step(self, i: int) -> np.ndarray:
         """Outputs at the points at time i, (m, k), and the errors of the first of them, by the implicit rule."""
-        if i == 1:
-            self.errors[0] = targets
         n = len(self.X)
         past, now = self._recall(i)
         now = self.last[i] * now
         factor = lu_factor(np.eye(n) + now[:n], overwrite_a=True, check_finite=False)
-        self.errors[i] = lu_solve(factor, targets - past[:n], check_finite=False)
+        self.errors[i] = lu_solve(factor, self.targets - past[:n], check_finite=False)
         return past + now @ self.errors[i]
 
     def _recall(self, i: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,9 +55,16 @@ class Memory:
         return np.asarray(past).reshape(-1, k)[: self.n_points], np.array(now).reshape(-1, n)[: self.n_points]
 
 
-def as_blocks(points: np.ndarray) -> np.ndarray:
+def start_errors(targets: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Errors (n_t, n, k), known at time 0, where outputs are 0."""
+    errors = np.zeros((len(grid), *targets.shape))
+    errors[0] = targets
+    return errors
+
+
+def as_blocks(points: np.ndarray, n_rows: int | None = None) -> np.ndarray:
     """Rows in blocks of equal length, (blocks, rows, d), the last one filled up."""
-    n_rows = min(ROWS_AT_ONCE, len(points))
+    n_rows = min(ROWS_AT_ONCE, len(points)) if n_rows is None else n_rows
     padding = np.broadcast_to(points[-1:], (-len(points) % n_rows, points.shape[1]))
     return np.concatenate([points, padding]).reshape(-1, n_rows, points.shape[1])
 

@@ -11,7 +11,7 @@ from jax import Array
 from scipy.linalg import eigh, pinv
 
 from ntkkit.dynamics.clock import Clock
-from ntkkit.dynamics.memory import as_blocks
+from ntkkit.dynamics.memory import as_blocks, start_errors
 from ntkkit.dynamics.ndk import NDK
 from ntkkit.engine.memory import available_memory
 from ntkkit.engine.precision import in_x64
@@ -71,6 +71,13 @@ def make_powers() -> np.ndarray:
     return np.array(powers)
 
 
+def make_nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Places -log rho from 0 on, (g,), and the matrix (p, g) that makes coefficients of powers from values there."""
+    powers = make_powers()
+    gaps = np.append(0, np.geomspace(0.1 / LARGEST, 20, 3 * len(powers)))
+    return gaps, pinv(np.exp(-np.outer(gaps, powers)), rtol=1e-12)
+
+
 class Modes:
     """`Memory` for separable kernels: F(rho) = sum_p A_p rho^p, so that each power p needs one vector of the past.
 
@@ -81,20 +88,24 @@ class Modes:
     """
 
     def __init__(
-        self, ndk: NDK, points: np.ndarray, X: np.ndarray, grid: np.ndarray, separation: Separation, *, n_targets: int
+        self,
+        ndk: NDK,
+        points: np.ndarray,
+        X: np.ndarray,
+        targets: np.ndarray,
+        grid: np.ndarray,
+        separation: Separation,
     ) -> None:
-        powers = make_powers()
-        gaps = np.append(0, np.geomspace(0.1 / LARGEST, 20, 3 * len(powers)))  # -log rho
-        fit = pinv(np.exp(-np.outer(gaps, powers)), rtol=1e-12)
+        powers, gaps, fit = make_powers(), *make_nodes()
         rate = ndk.temperature / ndk.prior_var
-        n, self.grid, self.separation = len(X), grid, separation
+        n, self.targets, self.grid, self.separation = len(X), targets, grid, separation
         A, F_1 = in_x64(_expand, ndk, as_blocks(points), X, fit, -np.expm1(-gaps), separation.variance)
         self.A = np.asarray(A).reshape(-1, len(powers) * n)[: len(points)]
         self.F_1 = np.array(F_1).reshape(-1, n)[: len(points)]
         self.values, self.vectors = eigh(self.F_1[:n])
         self.decays = np.exp(-rate * np.diff(grid)[:, None] - np.diff(separation.age)[:, None] * powers)
-        self.past = np.zeros((len(powers), n, n_targets))
-        self.errors = np.zeros((len(grid), n, n_targets))
+        self.past = np.zeros((len(powers), *targets.shape))
+        self.errors = start_errors(targets, grid)
         self.steps = np.append(0, np.diff(grid))
 
     @staticmethod
@@ -102,17 +113,15 @@ class Modes:
         """Whether the A_p take no more than half of the memory that the machine has available."""
         return 8 * len(make_powers()) * n * n_points <= available_memory() // 2
 
-    def step(self, i: int, targets: np.ndarray) -> np.ndarray:
+    def step(self, i: int) -> np.ndarray:
         """As `Memory.step`; steps are taken in order."""
-        if i == 1:
-            self.errors[0] = targets
         size, n = self.separation.size, self.errors.shape[1]
         weight = (self.steps[i] + self.steps[i - 1]) / 2
         self.past += size[i - 1] * weight * self.errors[i - 1]
         self.past *= self.decays[i - 1][:, None, None]
-        past = size[i] * matmul(self.A, self.past.reshape(-1, targets.shape[1]))
+        past = size[i] * matmul(self.A, self.past.reshape(-1, self.targets.shape[1]))
         now = size[i] ** 2 * self.steps[i] / 2
-        projected = self.vectors.T @ (targets - past[:n])
+        projected = self.vectors.T @ (self.targets - past[:n])
         self.errors[i] = self.vectors @ (projected / (1 + now * self.values)[:, None])
         return past + now * matmul(self.F_1, self.errors[i])
 

@@ -150,6 +150,11 @@ class NDK(FrozenValue):
 
     def tiles_at(self, X: Array, Y: Array, at: Clock, *, same: bool = False) -> tuple[Array, Array]:
         """The same under given statistics of the weights."""
+        response, covariance = self.responses_at(X, Y, at, same=same)
+        return at.decay * response, at.covariance * covariance
+
+    def responses_at(self, X: Array, Y: Array, at: Clock, *, same: bool = False) -> tuple[Array, Array]:
+        """Kd / e, through all weights, and B_L, the part of it that is through those of the readout."""
         state = tile_state(self.network._rows(X), self.network._rows(Y), same=same)
         *hidden, readout = self.network.sequence
         for layer in hidden:
@@ -158,7 +163,7 @@ class NDK(FrozenValue):
                 state = _under(at, state)
         state = readout.propagate(state)
         assert state.ntk is not None
-        return at.decay * state.ntk, at.covariance * state.covariance
+        return state.ntk, state.covariance
 
 
 class NDKAt(Kernel):

@@ -3,6 +3,8 @@
 from ntkkit.estimators.certificate import certified_radius
 from ntkkit.estimators.classification import NeuralKernelClassifier
 from ntkkit.estimators.completion import NeuralMatrixCompleter
+from ntkkit.estimators.dynamics import NeuralDynamicsClassifier, NeuralDynamicsRegressor
+from ntkkit.estimators.dynamics_cv import NeuralDynamicsClassifierCV, NeuralDynamicsRegressorCV
 from ntkkit.estimators.features import NeuralKernelFeatures
 from ntkkit.estimators.images import ImageStandardizer, ZCAWhitener
 from ntkkit.estimators.inpainting import NeuralInpainter
@@ -13,6 +15,10 @@ from ntkkit.estimators.svr import NeuralKernelSVR
 
 __all__ = [
     "ImageStandardizer",
+    "NeuralDynamicsClassifier",
+    "NeuralDynamicsClassifierCV",
+    "NeuralDynamicsRegressor",
+    "NeuralDynamicsRegressorCV",
     "NeuralInpainter",
     "NeuralKernelClassifier",
     "NeuralKernelClassifierCV",

@@ -28,6 +28,8 @@ array([1., 2., 3.])
 from __future__ import annotations
 
 TRUSTED_TYPES: tuple[str, ...] = (
+    "ntkkit.dynamics.ndk.NDK",
+    "ntkkit.dynamics.ndk.NDKAt",
     "ntkkit.engine.cache.Cache",
     "ntkkit.engine.evaluate.Engine",
     "ntkkit.estimators._coordinates.Coordinates",
@@ -36,6 +38,10 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "ntkkit.estimators._spread.Spread",
     "ntkkit.estimators.classification.NeuralKernelClassifier",
     "ntkkit.estimators.completion.NeuralMatrixCompleter",
+    "ntkkit.estimators.dynamics.NeuralDynamicsClassifier",
+    "ntkkit.estimators.dynamics.NeuralDynamicsRegressor",
+    "ntkkit.estimators.dynamics_cv.NeuralDynamicsClassifierCV",
+    "ntkkit.estimators.dynamics_cv.NeuralDynamicsRegressorCV",
     "ntkkit.estimators.features.NeuralKernelFeatures",
     "ntkkit.estimators.images.ImageStandardizer",
     "ntkkit.estimators.images.ZCAWhitener",

@@ -24,8 +24,8 @@ def X():
     return X * [[1.0], [0.8], [1.2], [1.0]]
 
 
-def outputs(memory, targets):
-    return np.stack([memory.step(i, targets) for i in range(1, len(memory.errors))])
+def outputs(memory):
+    return np.stack([memory.step(i) for i in range(1, len(memory.errors))])
 
 
 @pytest.mark.parametrize("activation", ["relu", "erf"])
@@ -92,9 +92,9 @@ def test_modes_are_the_kernel_at_all_times(network, init_var):
     X, targets = rng.standard_normal((12, 4)), rng.standard_normal((8, 2))
     ndk = NDK(network, 0.1, init_var, 1.0)
     grid, _ = make_grid(ndk, X, None, 60)
-    by_modes = Modes(ndk, X, X[:8], grid, separate(ndk, grid), n_targets=2)
-    at_all_times = Memory(ndk, X, X[:8], grid, n_targets=2)
-    np.testing.assert_allclose(outputs(by_modes, targets), outputs(at_all_times, targets), atol=2e-5)
+    by_modes = Modes(ndk, X, X[:8], targets, grid, separate(ndk, grid))
+    at_all_times = Memory(ndk, X, X[:8], targets, grid)
+    np.testing.assert_allclose(outputs(by_modes), outputs(at_all_times), atol=2e-5)
 
 
 def test_what_is_not_separable():

@@ -33,6 +33,10 @@ from ntkkit import (
     FullyConnected,
     ImageStandardizer,
     KernelSearchCV,
+    NeuralDynamicsClassifier,
+    NeuralDynamicsClassifierCV,
+    NeuralDynamicsRegressor,
+    NeuralDynamicsRegressorCV,
     NeuralInpainter,
     NeuralKernelClassifier,
     NeuralKernelClassifierCV,
@@ -49,6 +53,7 @@ from ntkkit import (
     ZCAWhitener,
     networks,
 )
+from ntkkit.dynamics import NDK
 from ntkkit.networks import Dense, Relu, Serial
 from ntkkit.networks.layer import Layer
 from ntkkit.networks.value import Value
@@ -66,6 +71,7 @@ KERNELS = {
     ),
     "flip": Augmented(NTK(FullyConnected(depth=1, input_shape=(3, 1)))),
     "recurrent": NTK(Recurrent(readout="mean", initial_state_var=0.5)),
+    "between times": NDK(FullyConnected(depth=1)).at(1.0),
     "algebra": 0.3 * NTK(Serial([Dense(1.7), Relu(), Dense()])) * Normalized(NNGP(FullyConnected(depth=1))) + 1.0,
 }
 
@@ -128,12 +134,18 @@ def models():
         "inpainter": NeuralInpainter(depth=1),
         "completer": NeuralMatrixCompleter(column_features="data", standardize=True),
         "completer of two": NeuralMatrixCompleterCV(NeuralMatrixCompleter(PLAIN), {"alpha": [0.1, 1.0]}, cv=2),
+        "dynamics": NeuralDynamicsRegressor(FullyConnected(depth=1), n_steps=10),
+        "dynamics of two": NeuralDynamicsRegressorCV(FullyConnected(depth=1), train_times=[1.0], cv=2, n_steps=10),
         "features": NeuralKernelFeatures(PLAIN, n_components=4, random_state=0, engine=Engine(cache=Cache("10MB"))),
         "random features": NeuralKernelFeatures(PLAIN, n_components=4, method="random", random_state=0),
     }
     classifiers = {
         "classifier": NeuralKernelClassifier(PLAIN, class_weight="balanced"),
         "classifier of two": NeuralKernelClassifierCV(PLAIN),
+        "dynamics, labels": NeuralDynamicsClassifier(FullyConnected(depth=1), n_steps=10),
+        "dynamics of two, labels": NeuralDynamicsClassifierCV(
+            FullyConnected(depth=1), train_times=[1.0], cv=2, n_steps=10
+        ),
         "svc": NeuralKernelSVC(PLAIN),
         "svc, no intercept": NeuralKernelSVC(PLAIN, fit_intercept=False),
     }

@@ -25,14 +25,18 @@ def erf_dual(c, a, b):
 DUALS = {"identity": identity_dual, "relu": relu_dual, "erf": erf_dual}
 
 
-def ndk(
+def statistics(t, s, *, temperature, init_var, prior_var):
+    """e(t, s) and m(t, s)."""
+    e = np.exp(-temperature * np.abs(t - s) / prior_var)
+    return e, prior_var * e + (init_var - prior_var) * np.exp(-temperature * (t + s) / prior_var)
+
+
+def parts(
     X, times, *, depth, activation, temperature, init_var, prior_var, weight_var=1.0, bias_var=0.0,
     readout_weight_var=None, readout_bias_var=None,
 ):  # fmt: skip
-    """The NDK (to be used where t >= s) and the covariance of the outputs without data, (t, s, row, row) each."""
-    t, s = times[:, None], times[None]
-    e = np.exp(-temperature * np.abs(t - s) / prior_var)
-    m = prior_var * e + (init_var - prior_var) * np.exp(-temperature * (t + s) / prior_var)
+    """w E[phi' phi'] Kd_(L-1), B_L, e and m, (t, s, row, row) each: NDK = first times m + second times e."""
+    e, m = statistics(times[:, None], times[None], temperature=temperature, init_var=init_var, prior_var=prior_var)
     e, m = e[:, :, None, None], m[:, :, None, None]
     hidden = [(weight_var, bias_var)] * depth
     readout = (
@@ -41,14 +45,21 @@ def ndk(
     )
     (w, b), *rest = [*hidden, readout]
     before = w * X @ X.T / X.shape[1] + b + 0 * e  # of pre-activations, but for the factor m
-    kernel = e * before
+    below = 0 * before
     for w, b in rest:
+        kernel = m * below + e * before
         C = m * before
         variances = np.einsum("ttaa->ta", C)
         K, K_dot = DUALS[activation](C, variances[:, None, :, None], variances[None, :, None, :])
         before = w * K + b
-        kernel = w * m * K_dot * kernel + e * before
-    return kernel, m * before
+        below = w * K_dot * kernel
+    return below, before, e, m
+
+
+def ndk(X, times, **network):
+    """The NDK (to be used where t >= s) and the covariance of the outputs without data, (t, s, row, row) each."""
+    below, before, e, m = parts(X, times, **network)
+    return m * below + e * before, m * before
 
 
 def trapezoid(times):
@@ -95,3 +106,14 @@ def covariance(X, n_train, times, *, rule=trapezoid, **network):
     half = np.linalg.solve(operator, prior.transpose(0, 2, 1, 3).reshape(size, size))
     both = np.linalg.solve(operator, half.T)
     return both.reshape(len(times), len(X), len(times), len(X)).transpose(0, 2, 1, 3)
+
+
+def drifted_mean(X, y, times, start, *, rule=trapezoid, **network):
+    """The mean outputs of the readout of time times[start] on the hidden layers of times[start:], (t, row)."""
+    residuals = y - mean(X, y, times, rule=rule, **network)[:, : len(y)]
+    below, before, _, _ = parts(X, times, **network)
+    names = ("temperature", "init_var", "prior_var")
+    e, m = statistics(times[start], times, **{name: network[name] for name in names})
+    weights = rule(times)
+    hidden = np.einsum("ts,s,tsab,sb->ta", weights[start:], m, below[start:, :, :, : len(y)], residuals)
+    return hidden + np.einsum("s,s,tsab,sb->ta", weights[start], e, before[start:, :, :, : len(y)], residuals)
