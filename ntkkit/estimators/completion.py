@@ -54,7 +54,8 @@ class NeuralMatrixCompleter(OneToOneFeatureMixin, TransformerMixin, CompletionMa
         With row features, as in `NeuralKernelRegressor`; with a row kernel "auto" is "pcg" for more than 4000 entries,
         and "nystrom" not possible.
     n_components, tol, max_iter, random_state
-        Of the iterative solvers, as in `NeuralKernelRegressor`; n_components=300 by default.
+        Of the iterative solvers, as in `NeuralKernelRegressor`; n_components=300 by default. With a row kernel
+        2 sqrt(n_components) leading eigenvectors of either side precondition.
     engine : Engine, optional
         Memory budget and progress of evaluating kernels of ntkkit; the default engine otherwise.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ntkkit.linalg.pcg import IterativeSolution, conjugate_gradients
-from ntkkit.linalg.pivoted import Indices, pivoted_cholesky
+from ntkkit.linalg.crossed import crossed_effects
+from ntkkit.linalg.pcg import IterativeSolution, conclude, iterate
+from ntkkit.linalg.pivoted import Indices
 from ntkkit.linalg.product import matmul
-from ntkkit.linalg.symmetric import EPS, Matrix
+from ntkkit.linalg.symmetric import Matrix, as_columns, check_alpha
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,11 @@ class KroneckerPart:
         products = [matmul(matmul(self.A, self.scatter(v)), self.B)[self.rows, self.columns] for v in V.T]
         return np.stack(products, axis=1) if products else np.zeros_like(V)
 
-    def entries(self, i: Any, j: Any) -> Matrix:
-        """K[i][:, j] for indices, or slices, of places."""
-        K = self.A[:, self.rows[j]][self.rows[i]]
-        K *= self.B[:, self.columns[j]][self.columns[i]]
-        return K
-
     def dense(self) -> Matrix:
         """K, (N, N)."""
-        return self.entries(slice(None), slice(None))
+        K = self.A[:, self.rows][self.rows]
+        K *= self.B[:, self.columns][self.columns]
+        return K
 
     def solve(
         self,
@@ -74,12 +70,29 @@ class KroneckerPart:
         tol: float,
         max_iter: int,
         rng: np.random.Generator,
-        error: float = EPS,
     ) -> IterativeSolution:
-        """Solve (K + alpha I) a = y by `conjugate_gradients`, preconditioned by `pivoted_cholesky` of a rank.
+        """Solve (K + alpha I) a = y by conjugate gradients, preconditioned by `CrossedEffects`.
 
-        Memory for N (rank + 8 k) + 3 R C numbers, k the columns of y, besides A and B.
+        Memory for 8 N k + 6 R C + 20 (R + C) rank + 32 rank^2 numbers, k the columns of y, besides A and B.
+
+        Raises
+        ------
+        ValueError
+            If A, B or y are not finite, alpha negative, or rank, tol or max_iter not positive.
         """
-        diagonal = self.A.diagonal()[self.rows] * self.B.diagonal()[self.columns]
-        preconditioner = pivoted_cholesky(diagonal, self.entries, min(rank, len(diagonal)), error=error, rng=rng)
-        return conjugate_gradients(self.matvec, y, alpha, preconditioner=preconditioner, tol=tol, max_iter=max_iter)
+        if rank < 1:
+            raise ValueError(f"rank must be at least 1, found {rank}.")
+        for name, factor in (("A", self.A), ("B", self.B)):
+            if not np.isfinite(factor).all():
+                raise ValueError(f"{name} must be finite, found NaN or infinity.")
+        alpha, Y = float(check_alpha(alpha)), as_columns(y, len(self.rows))
+        precondition = crossed_effects(self, alpha, rank=rank, rng=rng)
+
+        def operator(V: Matrix) -> Matrix:
+            return self.matvec(V) + alpha * V
+
+        X, residuals, reached = iterate(operator, Y, precondition, tol=tol, max_iter=max_iter)
+        remedy = (
+            f"Raise alpha={alpha:g}, max_iter={max_iter} or the preconditioner's rank, or use an eigendecomposition"
+        )
+        return conclude(X.reshape(np.shape(y)), residuals, reached, tol=tol, remedy=remedy)

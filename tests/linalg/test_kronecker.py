@@ -29,11 +29,9 @@ masks = arrays(bool, GRID).filter(lambda there: there.any())
 def test_any_places_in_any_order(there, n_columns, seed):
     rng = np.random.default_rng(seed)
     part, K = part_and_dense(there, rng.permutation(there.sum()))
-    V, i, j = rng.normal(size=(len(K), n_columns)), rng.integers(len(K), size=7), rng.integers(len(K), size=3)
+    V = rng.normal(size=(len(K), n_columns))
     np.testing.assert_allclose(part.dense(), K, rtol=1e-13, atol=1e-15)
     np.testing.assert_allclose(part.matvec(V), K @ V, rtol=0, atol=1e-13)
-    for wanted in (i, slice(None), slice(1, 3)):
-        np.testing.assert_allclose(part.entries(wanted, j), K[wanted][:, j], rtol=1e-13, atol=1e-15)
     grid = part.scatter(np.arange(1.0, len(K) + 1))
     np.testing.assert_array_equal(grid[part.rows, part.columns], np.arange(1.0, len(K) + 1))
     assert np.count_nonzero(grid) == len(K)
@@ -72,7 +70,7 @@ def test_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found.converged.all()
-    assert peak < 3 * 8 * (n * (rank + 8 * k) + 3 * 80 * 70)
+    assert peak < 8 * (8 * n * k + 6 * 80 * 70 + 20 * (80 + 70) * rank + 32 * rank**2)
     assert peak < 8 * n * n / 20
 
 
@@ -81,8 +79,8 @@ def test_memory():
     [
         ({"alpha": -1.0}, "alpha must be finite and >= 0, found -1.0"),
         ({"y": np.array([[1.0], [np.nan]])}, "y must be finite"),
-        ({"A": np.full((2, 2), np.nan)}, "diagonal must be finite"),
-        ({"B": np.array([[1.0, np.inf], [np.inf, 1.0]])}, "finite"),
+        ({"A": np.full((2, 2), np.nan)}, "A must be finite"),
+        ({"B": np.array([[1.0, np.inf], [np.inf, 1.0]])}, "B must be finite"),
         ({"tol": 0.0}, "tol and max_iter must be positive"),
         ({"rank": 0}, "rank must be at least 1"),
     ],
