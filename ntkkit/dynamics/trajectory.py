@@ -59,9 +59,8 @@ class Trajectory:
         return np.exp(-self.ndk.temperature / self.ndk.prior_var * np.abs(t - times))
 
     def _clock(self, t: np.ndarray, s: np.ndarray) -> list[np.ndarray]:
-        names = ("temperature", "init_var", "prior_var")
-        found = in_x64(lambda: clock(t, s, **{name: getattr(self.ndk, name) for name in names}))
-        return [np.broadcast_to(np.asarray(part), s.shape) for part in found]
+        """The clock of times t with times s, of one length: decay, variances at t and s, gap."""
+        return [np.asarray(part)[: len(s)] for part in in_x64(_clock, self.ndk, _fill(t), _fill(s))]
 
     def _expand(self, points: np.ndarray, times: np.ndarray, hidden: np.ndarray, readout: np.ndarray) -> np.ndarray:
         """sum_s (h_s R_s + r_s B_s) e(s), with Kd / e = R + B between the points at the last time and X at the time s.
@@ -71,7 +70,7 @@ class Trajectory:
         hidden, readout = (part[:, None, None] * self.errors[: len(times)] for part in (hidden, readout))
         separation, (gaps, fit) = separate(self.ndk, times), make_nodes()
         if separation is None or len(times) <= len(gaps):
-            clocks = self._clock(times[-1:], times)
+            clocks = self._clock(np.full(len(times), times[-1]), times)
         else:
             ages = separation.age[-1] - separation.age
             nodes = fit.T @ np.exp(-np.outer(make_powers(), ages))
@@ -108,6 +107,11 @@ def _trapezoid(times: np.ndarray) -> np.ndarray:
 def _fill(part: np.ndarray) -> np.ndarray:
     """Zeros behind, so that few lengths are compiled."""
     return np.concatenate([part, np.zeros((-len(part) % 128, *part.shape[1:]))])
+
+
+@jax.jit
+def _clock(ndk: NDK, t: Array, s: Array) -> Clock:
+    return clock(t, s, temperature=ndk.temperature, init_var=ndk.init_var, prior_var=ndk.prior_var)
 
 
 @jax.jit
