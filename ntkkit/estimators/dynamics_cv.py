@@ -196,12 +196,13 @@ class NeuralDynamicsClassifierCV(ClassifierMixin, _DynamicsMachineCV):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_iris
+    >>> import numpy as np
     >>> from ntkkit import FullyConnected, NeuralDynamicsClassifierCV
-    >>> X, y = load_iris(return_X_y=True)
-    >>> model = NeuralDynamicsClassifierCV(FullyConnected(depth=1), n_steps=50)
-    >>> bool(model.fit(X, y).cv_errors_.min() < 0.05)
-    True
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> y = np.where(np.abs(X[:, 0]) < 0.5, "inside", "outside")
+    >>> model = NeuralDynamicsClassifierCV(FullyConnected(depth=1), train_times=[0.01, 10.0], n_steps=50)
+    >>> model.fit(X, y).train_time_
+    10.0
     """
 
     classes_: np.ndarray
