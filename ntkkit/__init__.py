@@ -20,7 +20,6 @@ from ntkkit.estimators import (
     certified_radius,
 )
 from ntkkit.estimators._trusted import TRUSTED_TYPES
-from ntkkit.finite import LangevinTrainer
 from ntkkit.kernels import NNGP, NTK, Augmented, Constant, Kernel, Normalized, Product, Scaled, Sum
 from ntkkit.model_selection import KernelSearchCV, NeuralMatrixCompleterCV
 from ntkkit.networks import Convolutional, FullyConnected, Myrtle, Recurrent, ResNet
@@ -40,7 +39,6 @@ __all__ = [
     "ImageStandardizer",
     "Kernel",
     "KernelSearchCV",
-    "LangevinTrainer",
     "Myrtle",
     "NeuralDynamicsClassifier",
     "NeuralDynamicsClassifierCV",

@@ -85,7 +85,8 @@ class LangevinTrainer(BaseEstimator):
     A linear model with one weight, at temperature 0, goes to the label as 1 - exp(-t):
 
     >>> import numpy as np
-    >>> from ntkkit import FullyConnected, LangevinTrainer
+    >>> from ntkkit import FullyConnected
+    >>> from ntkkit.finite import LangevinTrainer
     >>> line = FullyConnected(depth=0, weight_var=1.0, bias_var=0.0)
     >>> trainer = LangevinTrainer(line, temperature=0.0, step_size=1e-3, n_networks=2, random_state=0)
     >>> outputs = trainer.run([[1.0]], [2.0], times=[0.0, 1.0]).train.values  # (time, network, row)

@@ -5,10 +5,11 @@ import pytest
 from references import ndk as reference
 from references.ndk import DUALS
 
-from ntkkit import NNGP, FullyConnected, LangevinTrainer
+from ntkkit import NNGP, FullyConnected
 from ntkkit.dynamics import NDK, drift, learning_curve
 from ntkkit.dynamics.learning_curve import make_grid
 from ntkkit.dynamics.modes import separate
+from ntkkit.finite import LangevinTrainer
 
 SETTINGS = {"temperature": 0.2, "init_var": 0.49, "prior_var": 1.3}
 BIASED = {"weight_var": 1.5, "bias_var": 0.2}

@@ -6,8 +6,8 @@ import pytest
 from references import ndk
 from sklearn.base import clone
 
-from ntkkit import FullyConnected, LangevinTrainer
-from ntkkit.finite import _langevin_steps, langevin
+from ntkkit import FullyConnected
+from ntkkit.finite import LangevinTrainer, _langevin_steps, langevin
 from ntkkit.networks import Dense, Serial
 
 STEP = 0.1
