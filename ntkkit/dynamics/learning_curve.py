@@ -68,7 +68,9 @@ def learning_curve(
         8 prior_var / T, when weights have come to equilibrium.
     n_steps : int, default=400
         Steps in time. Half of them grow by a factor up to .03 prior_var / T, half are equal from there on. The error
-        falls like 1 / n_steps^1.5 or faster.
+        falls like 1 / n_steps^1.5 where steps are short beside the kernel's memory. At small temperature they are not:
+        at 400 steps and T = 1e-3 equilibrium was .05 off (relu, 100 pictures, targets of size 1). Compare with the
+        posterior, the ridge regression with the NNGP and alpha = T, and raise n_steps.
     return_std : bool, default=False
         Also calculate standard deviations: (n_steps n)^2 numbers and (n_steps n)^3 operations.
     progress : bool or callable, default=False
