@@ -1,6 +1,33 @@
 """Networks of finite width."""
 
+from ntkkit.finite.distances import frobenius_distance, kernel_distance, kernel_velocity, polar_dynamics
 from ntkkit.finite.ensembles import Predictions, Simulation
 from ntkkit.finite.langevin import LangevinTrainer
+from ntkkit.finite.metrics import (
+    effective_rank,
+    eigenvector_alignment,
+    largest_eigenvalue,
+    leave_one_out_accuracy,
+    machine_accuracy,
+    stability_ratio,
+    target_alignment,
+    top_mass,
+)
 
-__all__ = ["LangevinTrainer", "Predictions", "Simulation"]
+__all__ = [
+    "LangevinTrainer",
+    "Predictions",
+    "Simulation",
+    "effective_rank",
+    "eigenvector_alignment",
+    "frobenius_distance",
+    "kernel_distance",
+    "kernel_velocity",
+    "largest_eigenvalue",
+    "leave_one_out_accuracy",
+    "machine_accuracy",
+    "polar_dynamics",
+    "stability_ratio",
+    "target_alignment",
+    "top_mass",
+]
