@@ -13,11 +13,14 @@ from ntkkit.finite.metrics import (
     target_alignment,
     top_mass,
 )
+from ntkkit.finite.tasks import Task, TaskSequence
 
 __all__ = [
     "LangevinTrainer",
     "Predictions",
     "Simulation",
+    "Task",
+    "TaskSequence",
     "effective_rank",
     "eigenvector_alignment",
     "frobenius_distance",
