@@ -1,6 +1,7 @@
 """Networks of finite width."""
 
 from ntkkit.finite.distances import frobenius_distance, kernel_distance, kernel_velocity, polar_dynamics
+from ntkkit.finite.empirical import empirical_nngp, empirical_ntk, empirical_ntk_by_layer
 from ntkkit.finite.ensembles import Predictions, Simulation
 from ntkkit.finite.langevin import LangevinTrainer
 from ntkkit.finite.metrics import (
@@ -16,6 +17,7 @@ from ntkkit.finite.metrics import (
 from ntkkit.finite.tasks import Task, TaskSequence
 
 __all__ = [
+    "FiniteNetwork",
     "LangevinTrainer",
     "Predictions",
     "Simulation",
@@ -23,6 +25,9 @@ __all__ = [
     "TaskSequence",
     "effective_rank",
     "eigenvector_alignment",
+    "empirical_nngp",
+    "empirical_ntk",
+    "empirical_ntk_by_layer",
     "frobenius_distance",
     "kernel_distance",
     "kernel_velocity",

@@ -114,8 +114,12 @@ class Conv(Layer):
         sums = jax.lax.conv_general_dilated(
             padded(inputs, borders, self.padding), weight, self.steps, "VALID", dimension_numbers=numbers
         )
-        scale = jnp.sqrt(self.weight_var / math.prod(weight.shape[:-1]))
-        return scale * sums + jnp.sqrt(self.bias_var) * params["bias"]
+        scales = self.scales(params)
+        return scales["weight"] * sums + scales["bias"] * params["bias"]
+
+    def scales(self, params: dict[str, Array]) -> dict[str, Array]:
+        fan_in = math.prod(self.filter_shape) * params["weight"].shape[-2]
+        return {"weight": jnp.sqrt(self.weight_var / fan_in), "bias": jnp.sqrt(self.bias_var)}
 
     @property
     def mixes(self) -> bool:  # type: ignore[override]

@@ -64,13 +64,15 @@ class Dense(Layer):
         return params, (*input_shape[:-1], n_outputs)
 
     def apply(self, params: dict[str, Array], inputs: Array) -> Array:
-        fan_in = inputs.shape[-1]
         if not self.trainable:
             params = jax.lax.stop_gradient(params)
+        scales = self.scales(params)
         # scaling after the product keeps the hyperparameters differentiable and the parameters untouched
-        return (
-            jnp.sqrt(self.weight_var / fan_in) * (inputs @ params["weight"]) + jnp.sqrt(self.bias_var) * params["bias"]
-        )
+        return scales["weight"] * (inputs @ params["weight"]) + scales["bias"] * params["bias"]
+
+    def scales(self, params: dict[str, Array]) -> dict[str, Array]:
+        fan_in = params["weight"].shape[-2]
+        return {"weight": jnp.sqrt(self.weight_var / fan_in), "bias": jnp.sqrt(self.bias_var)}
 
     def propagate(self, state: State) -> State:
         w, b = self.weight_var, self.bias_var

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax
 from jax import Array
 
 from ntkkit.networks.offsets import Offsets, Sizes
@@ -44,6 +45,14 @@ class Layer(FrozenValue):
     def forward(self, params: Any, inputs: Array) -> Array:
         """`apply` inside a network, whose inputs have the shape that the layer before left."""
         return self.apply(params, inputs)
+
+    def scales(self, params: Any) -> Any:
+        """What `apply` multiplies each parameter by: sqrt(weight_var / fan_in), or sqrt(bias_var)."""
+        return jax.tree.map(lambda _: 1.0, params)
+
+    def trained(self, params: Any) -> Any:
+        """Whether each parameter is trained; in their structure."""
+        return jax.tree.map(lambda _: self.trainable, params)
 
     @abstractmethod
     def propagate(self, state: State) -> State:
@@ -87,6 +96,12 @@ class Composite(Layer):
     pools = _of_any("pools")
     redraws = _of_any("redraws")
     needs_variance = _of_any("needs_variance")
+
+    def scales(self, params: Any) -> Any:
+        return [part.scales(param) for part, param in zip(self.parts, params, strict=True)]
+
+    def trained(self, params: Any) -> Any:
+        return [part.trained(param) for part, param in zip(self.parts, params, strict=True)]
 
 
 class Chain(Composite):

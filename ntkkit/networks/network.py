@@ -106,6 +106,14 @@ class Network(FrozenValue):
     def apply(self, params: Any, inputs: Array) -> Array:
         """The finite network's outputs: (n, ...) -> (n, n_outputs). Pure jax."""
 
+    @abstractmethod
+    def scales(self, params: Any) -> Any:
+        """What `apply` multiplies each parameter by: sqrt(weight_var / fan_in), or sqrt(bias_var)."""
+
+    @abstractmethod
+    def trained(self, params: Any) -> Any:
+        """Whether each parameter is trained; in their structure."""
+
 
 class Layered(Network, Chain):
     """A network of layers one after another, of rows or images. Itself a layer of larger networks."""
@@ -257,6 +265,12 @@ class Layered(Network, Chain):
 
     def apply(self, params: Any, inputs: Array) -> Array:
         return self.forward(params, self._inputs(inputs))
+
+    def scales(self, params: Any) -> Any:
+        return Chain.scales(self, params)
+
+    def trained(self, params: Any) -> Any:
+        return Chain.trained(self, params)
 
     def forward(self, params: Any, inputs: Array) -> Array:
         for layer, param in zip(self.sequence, params, strict=True):

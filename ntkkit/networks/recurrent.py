@@ -262,6 +262,29 @@ class Recurrent(Network):
         outputs = [self._forward(part, side) for part, side in zip(params, self._directions(inputs), strict=True)]
         return sum(outputs[1:], outputs[0])
 
+    def scales(self, params: Any) -> Any:
+        return [self._scales(part) for part in params]
+
+    def _scales(self, params: Any) -> Any:
+        """Of one direction's parameters. The initial state, which is not trained, keeps its variance in front."""
+        n_read, width = params["readout"].shape[-3:-1]
+        layers = [
+            {
+                "recurrent": jnp.sqrt(self.recurrent_weight_var / width),
+                "input": jnp.sqrt(self.input_weight_var / layer["input"].shape[-2]),
+                "bias": jnp.sqrt(self.bias_var),
+                "initial": 1.0,
+            }
+            for layer in params["layers"]
+        ]
+        return {"layers": layers, "readout": jnp.sqrt(self.readout_weight_var / (width * n_read))}
+
+    def trained(self, params: Any) -> Any:
+        def layer(index: int, entries: dict[str, Array]) -> dict[str, bool]:
+            return {name: name != "initial" and index >= self.n_frozen_layers for name in entries}
+
+        return [{"layers": [layer(*pair) for pair in enumerate(part["layers"])], "readout": True} for part in params]
+
     def _forward(self, params: Any, X: Sequences) -> Array:
         """One direction's outputs: (n, n_outputs)."""
         activation = resolve_activation(self.activation)
@@ -269,22 +292,21 @@ class Recurrent(Network):
             jax.lax.stop_gradient(layer) if index < self.n_frozen_layers else layer
             for index, layer in enumerate(params["layers"])
         ]
-        width = layers[0]["recurrent"].shape[0]
+        width, scales = layers[0]["recurrent"].shape[0], self._scales(params)
         root = jnp.sqrt(self.initial_state_var)
         start = [jnp.broadcast_to(root * lax.stop_gradient(part["initial"]), (len(X.last), width)) for part in layers]
 
         def advance(states: list[Array], below: Array) -> tuple[list[Array], Array]:
             after = []
-            for layer, state in zip(layers, states, strict=True):
-                z = jnp.sqrt(self.recurrent_weight_var / width) * (state @ layer["recurrent"])
-                z += jnp.sqrt(self.input_weight_var / below.shape[-1]) * (below @ layer["input"])
-                below = activation(z + jnp.sqrt(self.bias_var) * layer["bias"])
+            for layer, scale, state in zip(layers, scales["layers"], states, strict=True):
+                z = scale["recurrent"] * (state @ layer["recurrent"])
+                z += scale["input"] * (below @ layer["input"])
+                below = activation(z + scale["bias"] * layer["bias"])
                 after.append(below)
             return after, below
 
         _, top = lax.scan(advance, start, X.values)  # (T, n, width)
-        scale = jnp.sqrt(self.readout_weight_var / width)
-        read = params["readout"]
+        scale, read = scales["readout"], params["readout"]
         if self.readout == "last":
             state = jnp.take_along_axis(top, (X.last - 1)[None, :, None], axis=0)[0]
             return scale * (state @ read[0])
@@ -292,7 +314,7 @@ class Recurrent(Network):
         top = jnp.where(inside, top, 0)
         if self.readout == "mean":
             return scale * (top.sum(axis=0) / X.lengths[:, None] @ read[0])
-        return scale * jnp.einsum("tnw,two->no", top[: len(read)], read) / jnp.sqrt(len(read))
+        return scale * jnp.einsum("tnw,two->no", top[: len(read)], read)
 
 
 def _itself(variance: Array) -> State:
