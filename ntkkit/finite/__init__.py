@@ -14,6 +14,7 @@ from ntkkit.finite.metrics import (
     target_alignment,
     top_mass,
 )
+from ntkkit.finite.parametrization import FiniteNetwork
 from ntkkit.finite.tasks import Task, TaskSequence
 
 __all__ = [
