@@ -1,7 +1,11 @@
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from ntkkit.engine import compile as engine_compile
 
 settings.register_profile("ntkkit", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("ntkkit")
@@ -18,3 +22,13 @@ def _jax_flags_stay():
     before = jax.config.jax_enable_x64
     yield
     assert jax.config.jax_enable_x64 == before
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_memory_maps():
+    """Compiled code is mapped into memory, 100 to 350 maps a kernel: beyond 65530, Linux's limit, processes crash."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
+        engine_compile.clear()
