@@ -16,14 +16,18 @@ from ntkkit.finite.metrics import (
 )
 from ntkkit.finite.parametrization import FiniteNetwork
 from ntkkit.finite.tasks import Task, TaskSequence
+from ntkkit.finite.trained import TrainedNetworks, network_outputs
+from ntkkit.finite.training import NetworkTrainer
 
 __all__ = [
     "FiniteNetwork",
     "LangevinTrainer",
+    "NetworkTrainer",
     "Predictions",
     "Simulation",
     "Task",
     "TaskSequence",
+    "TrainedNetworks",
     "effective_rank",
     "eigenvector_alignment",
     "empirical_nngp",
@@ -35,6 +39,7 @@ __all__ = [
     "largest_eigenvalue",
     "leave_one_out_accuracy",
     "machine_accuracy",
+    "network_outputs",
     "polar_dynamics",
     "stability_ratio",
     "target_alignment",
