@@ -50,29 +50,30 @@ def rate_scale(network: FiniteNetwork, optimizer: Any) -> float:
 def fastest_rate(network: FiniteNetwork, params: Any, rows: Rows, settings: Settings, weight_decay: float) -> float:
     """How fast gradient descent on one network learns at most: from 2 / this on, learning rates are not stable."""
     assert settings.curvature is not None  # whoever asks has looked
-    largest = largest_eigenvalue(network, params, np.asarray(rows.X), settings.batch_size, rows.y.shape[1])
+    largest = largest_eigenvalue(network, params, rows, settings.batch_size)
     return float(network.learning_rate_scale) * (settings.curvature * largest + weight_decay)
 
 
-def largest_eigenvalue(
-    network: FiniteNetwork, params: Any, X: np.ndarray, batch_size: int | None, n_outputs: int
-) -> float:
-    """The largest eigenvalue of one network's empirical NTK, J J', between the rows of X.
+def largest_eigenvalue(network: FiniteNetwork, params: Any, rows: Rows, batch_size: int | None) -> float:
+    """The largest eigenvalue of one network's empirical NTK, J J', between the rows.
 
     Of batches it is the largest of a few, times n / batch_size: what bounds a learning rate there.
     """
-    size, rng = batch_size or len(X), np.random.default_rng(0)
-    n_batches = 1 if size == len(X) else BATCHES
+    n, rng = int(np.sum(rows.weights)), np.random.default_rng(0)
+    if batch_size is None:
+        return float(_top_eigenvalue(network, params, rows.X, rows.weights, rng.standard_normal(rows.y.shape)))
     found = []
-    for _ in range(n_batches):
-        part = X if n_batches == 1 else X[rng.choice(len(X), size, replace=False)]
-        v = rng.standard_normal((size, n_outputs)).astype(X.dtype)
-        found.append(float(_top_eigenvalue(network, params, part, v)))
-    return max(found) * len(X) / size
+    for _ in range(BATCHES):
+        places = rng.choice(n, batch_size, replace=False)
+        v = rng.standard_normal((batch_size, rows.y.shape[1]))
+        found.append(float(_top_eigenvalue(network, params, rows.X[places], rows.weights[places], v)))
+    return max(found) * n / batch_size
 
 
 @jax.jit
-def _top_eigenvalue(network: FiniteNetwork, params: Any, X: Array, v: Array) -> Array:
+def _top_eigenvalue(network: FiniteNetwork, params: Any, X: Array, weights: Array, v: Array) -> Array:
+    v = v.astype(X.dtype)
+
     def apply(params: Any) -> Array:
         return network.apply(params, X)
 
@@ -80,10 +81,11 @@ def _top_eigenvalue(network: FiniteNetwork, params: Any, X: Array, v: Array) -> 
     pull = jax.linear_transpose(push, params)
 
     def step(_: Any, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        w = push(pull(state[0])[0])
+        w = weights[:, None] * push(pull(state[0])[0])
         norm = jnp.linalg.norm(w)
         return w / jnp.where(norm > 0, norm, 1), norm
 
+    v = weights[:, None] * v
     return jax.lax.fori_loop(0, ITERATIONS, step, (v / jnp.linalg.norm(v), jnp.zeros((), v.dtype)))[1]
 
 
@@ -92,7 +94,7 @@ def _adaptive_rate(network: FiniteNetwork, params: Any, rows: Rows, loss: Loss) 
 
     That step moves each parameter by the learning rate against the sign of its slope.
     """
-    first = Rows(rows.X[:SEEN], rows.y[:SEEN], rows.offsets if np.ndim(rows.offsets) == 0 else rows.offsets[0, :SEEN])
+    first = rows._replace(offsets=rows.offsets if np.ndim(rows.offsets) == 0 else rows.offsets[0]).part(slice(SEEN))
     moved, scale = (float(value) for value in _first_step(network, params, first, loss=loss))
     return FIRST_STEP * scale / moved if moved > 0 and scale > 0 else 1.0
 
@@ -104,6 +106,8 @@ def _first_step(network: FiniteNetwork, params: Any, rows: Rows, *, loss: Loss) 
     def apply(params: Any) -> Array:
         return network.apply(params, rows.X) - rows.offsets
 
-    slopes = jax.grad(lambda params: jnp.sum(loss(apply(params), rows.y)))(params)
-    moved = jax.jvp(apply, (params,), (jax.tree.map(jnp.sign, slopes),))[1]
-    return jnp.sqrt(jnp.mean(moved**2)), jnp.sqrt(jnp.mean(rows.y**2))
+    def size(outputs: Array) -> Array:
+        return jnp.sqrt(jnp.sum(rows.weights[:, None] * outputs**2) / jnp.sum(rows.weights) / rows.y.shape[1])
+
+    slopes = jax.grad(lambda params: jnp.sum(rows.weights * loss(apply(params), rows.y)))(params)
+    return size(jax.jvp(apply, (params,), (jax.tree.map(jnp.sign, slopes),))[1]), size(rows.y)

@@ -47,13 +47,10 @@ class Run:
 
     def _advance(self, at: Progressed, epoch: int, count: int) -> Progressed:
         before = self.state
-        at, *losses = advance(
+        done, at, *losses = advance(
             *self.given, at, self.keys, self.rates, np.int32(epoch), np.int32(count), settings=self.settings
         )
-        inside, outside = (np.asarray(part)[:count] for part in losses)
-        if before.held_out_losses is not None:
-            n_done = int((~np.isnan(outside).all(axis=1)).sum()) if np.isfinite(inside[0]).all() else count
-            inside, outside = inside[:n_done], outside[:n_done]
+        inside, outside = (np.asarray(part)[: int(done)] for part in losses)
         if not np.isfinite(inside).all():
             raise ValueError(self._diverged())
         epoch += len(inside)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ntkkit.finite._langevin_steps import _normal
@@ -21,11 +22,25 @@ OPTIMIZERS = ("sgd", "momentum", "adam")
 
 
 class Rows(NamedTuple):
-    """Inputs, targets (n, k), and what is taken off the outputs: (n_networks, n, k), or 0."""
+    """Inputs, targets (n, k), what is taken off the outputs, (n_networks, n, k) or 0, and how often each row counts.
+
+    Some at the end count 0: rows are filled up, so that few numbers of them are compiled.
+    """
 
     X: Any
     y: Any
     offsets: Any
+    weights: Any
+
+    def part(self, places: Any) -> Rows:
+        """Some rows, of one network."""
+        offsets = self.offsets if jnp.ndim(self.offsets) == 0 else self.offsets[places]
+        return Rows(self.X[places], self.y[places], offsets, self.weights[places])
+
+    @property
+    def axes(self) -> Rows:
+        """Where networks are."""
+        return Rows(None, None, None if jnp.ndim(self.offsets) == 0 else 0, None)
 
 
 class Rates(NamedTuple):
@@ -95,15 +110,14 @@ def advance(
     count: Any,
     *,
     settings: Settings,
-) -> tuple[Progressed, Array, Array]:
+) -> tuple[Array, Progressed, Array, Array]:
     """Train for `count` epochs, `LEG` at most, from epoch `first` on, or until every network has stopped.
 
-    Returns where it is then, and mean losses a row of the epochs (LEG, n_networks): of the batches as they were trained
-    on, and of held-out rows behind each epoch. They are NaN where there are none.
+    Returns how many they were, where it is then, and mean losses a row of the epochs (LEG, n_networks): of the batches
+    as they were trained on, and of held-out rows behind each epoch.
     """
     n_networks = len(keys)
-    axes = (0, 0, Rows(None, None, None if jnp.ndim(rows.offsets) == 0 else 0), None)
-    train = jax.vmap(partial(_epoch, network, rates=rates, settings=settings), in_axes=axes)
+    train = jax.vmap(partial(_epoch, network, rates=rates, settings=settings), in_axes=(0, 0, rows.axes, None))
 
     def going(state: Any) -> Array:
         index, at = state[0], state[1]
@@ -120,29 +134,29 @@ def advance(
         return index + 1, at, losses, outside.at[index].set(loss)
 
     nothing = jnp.full((LEG, n_networks), jnp.nan)
-    _, at, losses, outside = jax.lax.while_loop(going, step, (0, at, nothing, nothing))
-    return at, losses, outside
+    return jax.lax.while_loop(going, step, (0, at, nothing, nothing))
 
 
 def _epoch(
     network: FiniteNetwork, state: tuple[Any, Any], key: Array, rows: Rows, epoch: Array, *, rates: Rates, settings: Any
 ) -> tuple[Any, Any, Array]:
     """One pass over the rows for one network: parameters, the optimizer's state, the mean loss a row."""
-    n, size = len(rows.y), settings.batch_size
+    size, n = settings.batch_size, jnp.sum(rows.weights)
     key = jax.random.fold_in(key, epoch) if size or settings.noisy else key
     if size is None:
-        return _step(network, *state, rows, key, rates=rates, settings=settings)
-    order = jnp.argsort(jax.random.bits(key, (n,)))[: n // size * size].reshape(-1, size)
+        return _step(network, *state, rows, key, n, rates=rates, settings=settings)
+    order = jnp.argsort(jnp.where(rows.weights > 0, jax.random.uniform(key, rows.weights.shape, np.float32), 1))
 
-    def step(state: tuple[Any, Any], place: tuple[Array, Array]) -> tuple[tuple[Any, Any], Array]:
-        number, part = place
-        offsets = rows.offsets if jnp.ndim(rows.offsets) == 0 else rows.offsets[part]
-        batch, step_key = Rows(rows.X[part], rows.y[part], offsets), jax.random.fold_in(key, number)
-        params, optimizer, loss = _step(network, *state, batch, step_key, n / size, rates=rates, settings=settings)
-        return (params, optimizer), loss
+    def step(number: Array, state: tuple[Any, Any, Array]) -> tuple[Any, Any, Array]:
+        params, optimizer, total = state
+        batch = rows.part(jax.lax.dynamic_slice_in_dim(order, number * size, size))
+        step_key = jax.random.fold_in(key, number)
+        params, optimizer, loss = _step(network, params, optimizer, batch, step_key, n, rates=rates, settings=settings)
+        return params, optimizer, total + loss
 
-    state, losses = jax.lax.scan(step, state, (jnp.arange(len(order)), order))
-    return *state, losses.mean()
+    n_batches = n.astype(int) // size
+    params, optimizer, total = jax.lax.fori_loop(0, n_batches, step, (*state, jnp.zeros(())))
+    return params, optimizer, total / n_batches
 
 
 def _step(
@@ -151,15 +165,15 @@ def _step(
     optimizer: Any,
     rows: Rows,
     key: Array,
-    weight: float = 1.0,
+    n: Array,
     *,
     rates: Rates,
     settings: Settings,
 ) -> tuple[Any, Any, Array]:
-    """One step of one network on the loss of some rows, each counted `weight` times; the mean loss before it."""
+    """One step of one network on the loss of some rows, which stand for `n`; the mean loss before it."""
 
     def energy(params: Any) -> Array:
-        return weight * jnp.sum(settings.loss(network.apply(params, rows.X) - rows.offsets, rows.y))
+        return n * _mean_loss(network, params, rows, settings.loss)
 
     value, slopes = jax.value_and_grad(energy)(params)
     slopes = jax.tree.map(lambda slope, entry: slope + rates.weight_decay * entry, slopes, params)
@@ -170,18 +184,20 @@ def _step(
     moved = jax.tree.map(
         lambda entry, update, trained: entry + update if trained else entry, params, updates, network.trained(params)
     )
-    return moved, optimizer, value / weight / len(rows.y)
+    return moved, optimizer, value / n
+
+
+def _mean_loss(network: FiniteNetwork, params: Any, rows: Rows, loss: Loss) -> Array:
+    losses = loss(network.apply(params, rows.X) - rows.offsets, rows.y)
+    return jnp.sum(rows.weights * losses) / jnp.sum(rows.weights)
 
 
 def _judged(
     network: FiniteNetwork, held_out: Rows, at: Progressed, epoch: Array, rates: Rates, settings: Settings
 ) -> tuple[Progressed, Array]:
     """The mean loss of held-out rows, and the parameters that have the lowest until a network has stopped."""
-
-    def loss(params: Any, offsets: Array) -> Array:
-        return jnp.mean(settings.loss(network.apply(params, held_out.X) - offsets, held_out.y))
-
-    found = jax.vmap(loss, in_axes=(0, None if jnp.ndim(held_out.offsets) == 0 else 0))(at.params, held_out.offsets)
+    mean_loss = partial(_mean_loss, network, loss=settings.loss)
+    found = jax.vmap(mean_loss, in_axes=(0, held_out.axes))(at.params, held_out)
     active = at.since < rates.patience
     better = active & (found < at.best_loss)
 

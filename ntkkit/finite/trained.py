@@ -15,6 +15,8 @@ from ntkkit.kernels.inputs import result_dtype
 
 # Rows that networks are asked about at a time.
 AT_ONCE = 64
+# Numbers of rows that are trained on are multiples of this, larger ones of up to an eighth of themselves.
+SMALLEST = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +106,18 @@ def network_outputs(network: FiniteNetwork, params: Any, X: Any) -> np.ndarray:
     """
     X = np.asarray(X)
     X = X.astype(result_dtype(X), copy=False)
-    n_more = -len(X) % AT_ONCE
-    filled = np.concatenate([X, np.repeat(X[-1:], n_more, axis=0)])  # one shape, which is compiled once
-    with jax.enable_x64(X.dtype == np.float64):
-        parts = [outputs(network, params, filled[i : i + AT_ONCE]) for i in range(0, len(filled), AT_ONCE)]
+    places = range(0, len(X), AT_ONCE)
+    with jax.enable_x64(X.dtype == np.float64):  # of one shape, which is compiled once
+        parts = [outputs(network, params, filled(X[i : i + AT_ONCE], AT_ONCE)) for i in places]
         return np.concatenate([np.asarray(part) for part in parts], axis=1)[:, : len(X)]
+
+
+def rounded(n: int) -> int:
+    """A number of rows, not much larger, that few others share."""
+    step = max(SMALLEST, 2 ** max(n - 1, 1).bit_length() // SMALLEST)
+    return -(-n // step) * step
+
+
+def filled(rows: np.ndarray, n: int) -> np.ndarray:
+    """Rows filled up to n of them, by the last."""
+    return np.concatenate([rows, np.repeat(rows[-1:], n - len(rows), axis=0)])

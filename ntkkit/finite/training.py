@@ -19,7 +19,7 @@ from ntkkit.finite._training_steps import OPTIMIZERS, Rates, Rows, Settings
 from ntkkit.finite.langevin import _check_targets
 from ntkkit.finite.losses import CURVATURES, Loss, resolve_loss
 from ntkkit.finite.parametrization import FiniteNetwork
-from ntkkit.finite.trained import TrainedNetworks, network_outputs
+from ntkkit.finite.trained import TrainedNetworks, filled, network_outputs, rounded
 from ntkkit.kernels.inputs import check_inputs, result_dtype
 from ntkkit.networks.network import as_key
 from ntkkit.networks.sequences import lengths
@@ -195,7 +195,10 @@ class NetworkTrainer(BaseEstimator):
         loss = resolve_loss(self.loss)
 
         def rows(X: np.ndarray, y: np.ndarray) -> Rows:
-            return Rows(X, y, network_outputs(self.network, initial, X) if self.centered else 0.0)
+            weights = np.arange(rounded(len(X))) < len(X)
+            X, y = (filled(part, len(weights)) for part in (X, y))
+            offsets = network_outputs(self.network, initial, X) if self.centered else 0.0
+            return Rows(X, y, offsets, weights.astype(X.dtype))
 
         data = rows(X, y)
         settings = Settings(loss, CURVATURES.get(loss), self.optimizer, size, self.temperature > 0)
