@@ -10,6 +10,7 @@ import numpy as np
 from jax.tree_util import Partial
 from sklearn.utils import check_array
 
+from ntkkit.finite.parametrization import FiniteNetwork
 from ntkkit.kernels.inputs import check_inputs
 from ntkkit.networks.network import Network
 
@@ -17,7 +18,7 @@ from ntkkit.networks.network import Network
 def network_of(apply: Any) -> Any:
     """The network, where `apply` is its method: networks are equal by value, methods only by whose they are."""
     owner = getattr(apply, "__self__", None)
-    if isinstance(owner, Network) and getattr(apply, "__name__", "") == "apply":
+    if isinstance(owner, Network | FiniteNetwork) and getattr(apply, "__name__", "") == "apply":
         return owner
     return apply
 
@@ -31,7 +32,7 @@ def as_function(apply: Any) -> Any:
         If it is no function or network, or one without a hash.
     """
     apply = network_of(apply)
-    if isinstance(apply, Network):
+    if isinstance(apply, Network | FiniteNetwork):
         return Partial(_apply, jax.tree.map(float_or_array, apply))
     if not callable(apply):
         raise TypeError(f"apply must be a function of (params, X), or a network, found {apply!r}.")
@@ -47,7 +48,7 @@ def float_or_array(leaf: Any) -> Any:
     return float(leaf) if np.ndim(leaf) == 0 and not isinstance(leaf, jax.Array) else leaf
 
 
-def _apply(network: Network, params: Any, X: Any) -> Any:
+def _apply(network: Network | FiniteNetwork, params: Any, X: Any) -> Any:
     return network.apply(params, X)
 
 
@@ -87,6 +88,7 @@ def _frozen(leaf: Any) -> Any:
 def as_inputs(apply: Any, X: Any, name: str = "X") -> np.ndarray:
     """X as an array that the function takes: what a network reads, or any finite numbers of shape (n, ...)."""
     apply = network_of(apply)
+    apply = apply.network if isinstance(apply, FiniteNetwork) else apply
     if isinstance(apply, Network):
         return check_inputs(X, kind=apply.input_kind, input_shape=apply.input_shape, name=name)
     return check_array(X, dtype="numeric", ensure_2d=False, allow_nd=True, input_name=name)
