@@ -1,5 +1,6 @@
 """Networks of finite width."""
 
+from ntkkit.finite.barriers import ErrorBarrier, error_barrier
 from ntkkit.finite.distances import frobenius_distance, kernel_distance, kernel_velocity, polar_dynamics
 from ntkkit.finite.empirical import empirical_nngp, empirical_ntk, empirical_ntk_by_layer
 from ntkkit.finite.ensembles import Predictions, Simulation
@@ -15,11 +16,14 @@ from ntkkit.finite.metrics import (
     top_mass,
 )
 from ntkkit.finite.parametrization import FiniteNetwork
+from ntkkit.finite.stability import EdgeOfStability, align_by_learning_rate, sharpness
 from ntkkit.finite.tasks import Task, TaskSequence
 from ntkkit.finite.trained import TrainedNetworks, network_outputs
 from ntkkit.finite.training import NetworkTrainer
 
 __all__ = [
+    "EdgeOfStability",
+    "ErrorBarrier",
     "FiniteNetwork",
     "LangevinTrainer",
     "NetworkTrainer",
@@ -28,11 +32,13 @@ __all__ = [
     "Task",
     "TaskSequence",
     "TrainedNetworks",
+    "align_by_learning_rate",
     "effective_rank",
     "eigenvector_alignment",
     "empirical_nngp",
     "empirical_ntk",
     "empirical_ntk_by_layer",
+    "error_barrier",
     "frobenius_distance",
     "kernel_distance",
     "kernel_velocity",
@@ -41,6 +47,7 @@ __all__ = [
     "machine_accuracy",
     "network_outputs",
     "polar_dynamics",
+    "sharpness",
     "stability_ratio",
     "target_alignment",
     "top_mass",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ntkkit.finite._matrices import check_kernel, direction, unit
-from ntkkit.linalg import eigen, leave_one_out, solve_ridge
+from ntkkit.linalg import eigen, entry_error, leave_one_out, solve_ridge
 from ntkkit.linalg.symmetric import Matrix, as_columns
 
 
@@ -240,14 +240,14 @@ def machine_accuracy(K: Any, y: Any, K_test: Any, y_test: Any, *, alpha: float =
     >>> machine_accuracy([[1.0, 0.0], [0.0, 1.0]], ["a", "b"], [[0.9, 0.1]], ["a"])
     1.0
     """
-    K = check_kernel(K)
+    given, K = np.asarray(K), check_kernel(K)  # whose dtype tells what is rounding
     classes, columns = _one_hot(y, len(K))
     K_test, y_test = np.asarray(K_test, dtype=np.float64), np.asarray(y_test)
     if K_test.ndim != 2 or K_test.shape[1] != len(K) or not np.isfinite(K_test).all():
         raise ValueError(f"K_test must be finite and of shape (m, {len(K)}), found shape {K_test.shape}.")
     if y_test.shape != K_test.shape[:1]:
         raise ValueError(f"y_test must be of shape ({len(K_test)},), a class a test point; found {y_test.shape}.")
-    said = K_test @ solve_ridge(K, columns, alpha).dual_coef
+    said = K_test @ solve_ridge(given, columns, alpha).dual_coef
     return float(np.mean(classes[said.argmax(axis=1)] == y_test))
 
 
@@ -279,9 +279,9 @@ def leave_one_out_accuracy(K: Any, y: Any, *, alpha: float = 0.0) -> float:
     >>> leave_one_out_accuracy(np.kron(np.eye(2), np.ones((2, 2))), [0, 0, 1, 1], alpha=0.1)
     1.0
     """
-    K = check_kernel(K)
+    error, K = entry_error(np.asarray(K).dtype), check_kernel(K)
     classes, columns = _one_hot(y, len(K))
-    said = columns - leave_one_out(eigen(K), columns, [alpha])[0]
+    said = columns - leave_one_out(eigen(K, error=error), columns, [alpha])[0]
     return float(np.mean(classes[said.argmax(axis=1)] == np.asarray(y)))
 
 

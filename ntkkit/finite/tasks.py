@@ -153,12 +153,16 @@ class TaskSequence:
 
     @classmethod
     def by_overlap(
-        cls, X: Any, y: Any, *, jaccard: float, n_classes: int = 5, random_state: Any = None
+        cls,
+        X: Any,
+        y: Any,
+        *,
+        jaccard: float,
+        n_classes: int = 5,
+        new_rows: bool = False,
+        random_state: Any = None,
     ) -> TaskSequence:
         """Two tasks of as many classes, of which some are of both: m of k make Jaccard's index m / (2 k - m).
-
-        Every task has half of the rows of each of its classes, the second the other half: at index 1 only rows are
-        new, at 0 classes are.
 
         Parameters
         ----------
@@ -167,11 +171,14 @@ class TaskSequence:
         y : array-like of shape (n,)
             Classes; the sorted ones are taken in order.
         jaccard : float
-            From 0 to 1, one of m / (2 n_classes - m).
+            From 0 (all classes are new) to 1 (none is), one of m / (2 n_classes - m), to two digits.
         n_classes : int, default=5
             Classes of each task, >= 1.
+        new_rows : bool, default=False
+            Whether classes of both come with other rows in the second: every task then has half of the rows of each of
+            its classes. Otherwise it has them all.
         random_state : int, RandomState instance or None, default=None
-            Which rows are in which half.
+            Which rows are new.
 
         Returns
         -------
@@ -180,7 +187,7 @@ class TaskSequence:
         Raises
         ------
         ValueError
-            If no number of shared classes makes the index, or there are too few classes or rows of one.
+            If no number of shared classes makes the index, or there are too few classes, or rows of one.
 
         Examples
         --------
@@ -199,17 +206,9 @@ class TaskSequence:
         chosen = np.unique(y)[: 2 * k - n_shared]
         if len(chosen) < 2 * k - n_shared:
             raise ValueError(f"jaccard={jaccard} needs {2 * k - n_shared} classes, found {len(chosen)} in y.")
-        order = check_random_state(random_state).permutation(len(y))
-        halves: list[list[np.ndarray]] = [[], []]
-        for label in chosen:
-            rows = order[y[order] == label]
-            if len(rows) < 2:
-                raise ValueError(f"Every class must have 2 rows or more, to be halved; found 1 of {label!r}.")
-            for half, part in zip(halves, np.array_split(rows, 2), strict=True):
-                half.append(part)
-        parts = [np.sort(np.concatenate(half)) for half in halves]
-        splits = chosen[:k], chosen[-k:]
-        return cls(tuple(_of_classes(X[at], y[at], split) for at, split in zip(parts, splits, strict=True)))
+        first = _halved(y, random_state) if new_rows else np.ones(len(y), bool)
+        second = ~first if new_rows else first
+        return cls((_of_classes(X[first], y[first], chosen[:k]), _of_classes(X[second], y[second], chosen[-k:])))
 
     @classmethod
     def permuted_inputs(
@@ -403,6 +402,17 @@ def _check(X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"X must be rows or images and y 1-D, found shapes {X.shape} and {y.shape}.")
     check_consistent_length(X, y)
     return X, y
+
+
+def _halved(y: np.ndarray, random_state: Any) -> np.ndarray:
+    """Whether each row is in the first half of its class."""
+    order, first = check_random_state(random_state).permutation(len(y)), np.zeros(len(y), bool)
+    for label in np.unique(y):
+        rows = order[y[order] == label]
+        if len(rows) < 2:
+            raise ValueError(f"Every class must have 2 rows or more, to be halved; found 1 of {label!r}.")
+        first[rows[: len(rows) // 2]] = True
+    return first
 
 
 def _of_classes(X: np.ndarray, y: np.ndarray, classes: Sequence[Any]) -> Task:

@@ -36,11 +36,17 @@ def test_splits_of_ones_own():
 
 @pytest.mark.parametrize(("jaccard", "shared"), [(0, 0), (0.25, 2), (2 / 3, 4), (0.67, 4), (1, 5)])
 def test_overlaps(jaccard, shared):
-    first, second = TaskSequence.by_overlap(X, Y, jaccard=jaccard, random_state=0).tasks
+    first, second = TaskSequence.by_overlap(X, Y, jaccard=jaccard).tasks
     one, other = set(first.y), set(second.y)
     assert len(one) == len(other) == 5
     assert len(one & other) == shared
     assert len(one & other) / len(one | other) == pytest.approx(jaccard, abs=0.01)
+    for task in (first, second):
+        np.testing.assert_array_equal(task.X, X[of(Y, *set(task.y))])
+
+
+def test_overlaps_with_new_rows():
+    first, second = TaskSequence.by_overlap(X, Y, jaccard=0.25, new_rows=True, random_state=0).tasks
     assert len(first.y) == len(second.y) == 15  # half of each class's six
     assert not set(map(tuple, first.X)) & set(map(tuple, second.X))
     known = {tuple(row): label for row, label in zip(X, Y, strict=True)}
@@ -100,7 +106,7 @@ def test_frequency_mixtures():
 
 
 MAKERS = {
-    "by_overlap": lambda seed: TaskSequence.by_overlap(X, Y, jaccard=0.25, random_state=seed),
+    "by_overlap": lambda seed: TaskSequence.by_overlap(X, Y, jaccard=0.25, new_rows=True, random_state=seed),
     "permuted_inputs": lambda seed: TaskSequence.permuted_inputs(X, Y, random_state=seed),
     "rotated_inputs": lambda seed: TaskSequence.rotated_inputs(X, Y, random_state=seed),
     "frequency_mixtures": lambda seed: TaskSequence.frequency_mixtures(
@@ -128,7 +134,7 @@ ERRORS = {
     "class": (lambda: TaskSequence.by_classes(X, Y, splits=[[0], [11, 1]]), r"y has not: \[11\]"),
     "jaccard": (lambda: TaskSequence.by_overlap(X, Y, jaccard=0.5), "one of 0, 0.111, 0.25, 0.429, 0.667, 1"),
     "too many": (lambda: TaskSequence.by_overlap(X, Y, jaccard=0, n_classes=6), "needs 12 classes, found 10"),
-    "one row": (lambda: TaskSequence.by_overlap(X[:2], [0, 1], jaccard=0, n_classes=1), "found 1 of"),
+    "one row": (lambda: TaskSequence.by_overlap(X[:2], [0, 1], jaccard=0, n_classes=1, new_rows=True), "found 1 of"),
     "fraction": (lambda: TaskSequence.permuted_inputs(X, Y, fraction=2), "fraction must be from 0 to 1"),
     "n_tasks": (lambda: TaskSequence.permuted_inputs(X, Y, n_tasks=0), "n_tasks must be >= 1"),
     "one feature": (lambda: TaskSequence.rotated_inputs(X[:, :1], Y), "two features or more"),
