@@ -185,24 +185,24 @@ def align_by_learning_rate(
     params, X = check_params(params), as_inputs(apply, X)
     dtype, function = result_dtype(X), as_function(apply)
     columns = as_columns(y, len(X))
-    ratios = check_array(ratios, dtype=np.float64, ensure_2d=False, input_name="ratios")
+    first_ratios = check_array(ratios, dtype=np.float64, ensure_2d=False, input_name="ratios")
     check_count(max_steps, "max_steps", low=1)
-    if ratios.ndim != 1 or (ratios <= 0).any():
+    if first_ratios.ndim != 1 or (first_ratios <= 0).any():
         raise ValueError(f"ratios must be positive numbers, found {ratios!r}.")
     if not (np.isfinite(loss) and loss > 0):
         raise ValueError(f"loss must be finite and positive, found {loss!r}.")
     largest, initial_alignment = _measure(apply, params, X, columns)
-    rates = ratios / largest
+    rates = first_ratios / largest
     with jax.enable_x64(dtype == np.float64):
         arguments = cast(params, dtype), X.astype(dtype), columns.astype(dtype)
         found, losses, n_steps = jax.tree.map(
             np.asarray, _descend(function, *arguments, rates.astype(dtype), float(loss), max_steps)
         )
-    _check_reached(ratios, losses, n_steps, loss)
+    _check_reached(first_ratios, losses, n_steps, loss)
     ends = [jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in range(len(rates))]
     eigenvalues, alignments = np.transpose([_measure(apply, end, X, columns) for end in ends])
     return EdgeOfStability(
-        initial_ratios=ratios,
+        initial_ratios=first_ratios,
         learning_rates=rates,
         n_steps=n_steps,
         losses=losses.astype(np.float64),

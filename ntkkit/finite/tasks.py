@@ -148,8 +148,9 @@ class TaskSequence:
         """
         X, y = _check(X, y)
         classes = np.unique(y)
-        splits = np.array_split(classes, [-(-len(classes) // 2)]) if splits is None else splits
-        return cls(tuple(_of_classes(X, y, split) for split in splits if len(split)))
+        halves = np.array_split(classes, [-(-len(classes) // 2)])
+        chosen = [half for half in halves if len(half)] if splits is None else splits
+        return cls(tuple(_of_classes(X, y, split) for split in chosen))
 
     @classmethod
     def by_overlap(
@@ -415,7 +416,7 @@ def _halved(y: np.ndarray, random_state: Any) -> np.ndarray:
     return first
 
 
-def _of_classes(X: np.ndarray, y: np.ndarray, classes: Sequence[Any]) -> Task:
+def _of_classes(X: np.ndarray, y: np.ndarray, classes: Any) -> Task:
     wanted = np.asarray(classes)
     if len(missing := np.setdiff1d(wanted, y)):
         raise ValueError(f"splits has classes that y has not: {missing.tolist()}.")
