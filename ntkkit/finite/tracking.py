@@ -141,7 +141,7 @@ class KernelTracker:
         dtype = np.result_type(*(leaf.dtype for leaf in jax.tree.leaves(report.params)))
         X = self.X_probe.astype(dtype, copy=False)
         check_available((self.n_networks, len(X), len(X)), dtype)
-        kernels = [empirical_ntk(report.network, report.one(i), X) for i in range(self.n_networks)]
+        kernels = [empirical_ntk(report.network.apply, report.one(i), X) for i in range(self.n_networks)]
         self._epochs.append(self._seen)
         self._kernels.append(np.stack(kernels))
 

@@ -17,6 +17,7 @@ from ntkkit.finite._learning_rate import default_rate, rate_scale
 from ntkkit.finite._run import Callback, Run
 from ntkkit.finite._training_steps import OPTIMIZERS, Rates, Rows, Settings
 from ntkkit.finite.langevin import _check_targets
+from ntkkit.finite.linearized import LinearizedNetwork
 from ntkkit.finite.losses import CURVATURES, Loss, resolve_loss
 from ntkkit.finite.parametrization import FiniteNetwork
 from ntkkit.finite.trained import TrainedNetworks, filled, network_outputs, rounded
@@ -45,7 +46,7 @@ class NetworkTrainer(BaseEstimator):
 
     Parameters
     ----------
-    network : FiniteNetwork
+    network : FiniteNetwork or LinearizedNetwork
         Without `Dropout`. Frozen layers stay as they are.
     n_networks : int, default=1
         Networks, >= 1, of independent initial parameters and batches. Each is the same in a larger ensemble.
@@ -106,7 +107,7 @@ class NetworkTrainer(BaseEstimator):
 
     def __init__(
         self,
-        network: FiniteNetwork,
+        network: Any,
         *,
         n_networks: int = 1,
         loss: str | Loss = "squared",
@@ -166,7 +167,7 @@ class NetworkTrainer(BaseEstimator):
         ValueError
             For bad input or parameters, a learning rate that does not converge, or losses that are not finite.
         TypeError
-            If the network is no `FiniteNetwork`.
+            If the network is no `FiniteNetwork` or `LinearizedNetwork`.
         MemoryError
             If the ensemble does not fit.
         ImportError
@@ -238,7 +239,7 @@ class NetworkTrainer(BaseEstimator):
         return np.append(epochs, self.n_epochs)
 
     def _check(self) -> None:
-        if not isinstance(self.network, FiniteNetwork):
+        if not isinstance(self.network, FiniteNetwork | LinearizedNetwork):
             raise TypeError(f"network must be a FiniteNetwork(network, width), found {self.network!r}.")
         if getattr(self.network.network, "redraws", False):
             raise ValueError(
@@ -270,10 +271,12 @@ class NetworkTrainer(BaseEstimator):
     def _checked(self, X: Any, y: Any, held_out: Any) -> tuple[np.ndarray, np.ndarray, Any]:
         kind, shape = self.network.network.input_kind, self.network.network.input_shape
         X = check_inputs(X, kind=kind, input_shape=shape)
+        self.network.network.check_together((X,))
         if held_out is None:
             X = X.astype(result_dtype(X), copy=False)
             return X, _column(_check_targets(y, X, X.dtype)), None
         other = check_inputs(held_out[0], kind=kind, input_shape=shape, name="held_out[0]")
+        self.network.network.check_together((X, other), ("X", "held_out[0]"))
         dtype = result_dtype(X, other)
         X, other = X.astype(dtype, copy=False), other.astype(dtype, copy=False)
         targets, others = _column(_check_targets(y, X, dtype)), _column(_check_targets(held_out[1], other, dtype))
