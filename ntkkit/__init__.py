@@ -2,6 +2,8 @@
 
 from ntkkit.engine import Cache, Engine, gram
 from ntkkit.estimators import (
+    FiniteNetworkClassifier,
+    FiniteNetworkRegressor,
     ImageStandardizer,
     NeuralDynamicsClassifier,
     NeuralDynamicsClassifierCV,
@@ -35,6 +37,8 @@ __all__ = [
     "Constant",
     "Convolutional",
     "Engine",
+    "FiniteNetworkClassifier",
+    "FiniteNetworkRegressor",
     "FullyConnected",
     "ImageStandardizer",
     "Kernel",

@@ -6,6 +6,7 @@ from ntkkit.estimators.completion import NeuralMatrixCompleter
 from ntkkit.estimators.dynamics import NeuralDynamicsClassifier, NeuralDynamicsRegressor
 from ntkkit.estimators.dynamics_cv import NeuralDynamicsClassifierCV, NeuralDynamicsRegressorCV
 from ntkkit.estimators.features import NeuralKernelFeatures
+from ntkkit.estimators.finite import FiniteNetworkClassifier, FiniteNetworkRegressor
 from ntkkit.estimators.images import ImageStandardizer, ZCAWhitener
 from ntkkit.estimators.inpainting import NeuralInpainter
 from ntkkit.estimators.regression import NeuralKernelRegressor
@@ -14,6 +15,8 @@ from ntkkit.estimators.svc import NeuralKernelSVC
 from ntkkit.estimators.svr import NeuralKernelSVR
 
 __all__ = [
+    "FiniteNetworkClassifier",
+    "FiniteNetworkRegressor",
     "ImageStandardizer",
     "NeuralDynamicsClassifier",
     "NeuralDynamicsClassifierCV",

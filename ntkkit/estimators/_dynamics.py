@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
@@ -14,12 +13,12 @@ from ntkkit.dynamics import NDK
 from ntkkit.dynamics.learning_curve import make_grid
 from ntkkit.dynamics.trajectory import Trajectory, find_trajectory
 from ntkkit.engine.progress import Progress
+from ntkkit.estimators._network import NetworkEstimator
 from ntkkit.estimators._validation import check_input
 from ntkkit.networks import FullyConnected
-from ntkkit.networks.network import Network
 
 
-class DynamicsMachine(BaseEstimator):
+class DynamicsMachine(NetworkEstimator):
     """f(x, t) = int_0^t ds sum_i Kd(x, t; x_i, s) e_i(s). Subclasses say what is learned, and for how long."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -31,7 +30,6 @@ class DynamicsMachine(BaseEstimator):
         "progress": ["boolean", callable],
     }
 
-    network: Any
     temperature: float
     init_var: float
     prior_var: float
@@ -42,38 +40,6 @@ class DynamicsMachine(BaseEstimator):
     times_: np.ndarray
     errors_: np.ndarray
     train_time_: float
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters; those of the network as ``network__depth=5``.
-
-        The network itself is a value that never changes: another one takes its place.
-
-        Parameters
-        ----------
-        **params
-            Parameters by name.
-
-        Returns
-        -------
-        self
-            The estimator.
-
-        Raises
-        ------
-        ValueError
-            For an unknown name, or parameters of a network that is None.
-        """
-        inner = {name: params.pop(name) for name in list(params) if name.startswith("network__")}
-        if inner:
-            network = params.get("network", self.network)
-            if not isinstance(network, Network):
-                raise ValueError(
-                    f"network is {network!r}, which has no parameters to set by {', '.join(inner)}: "
-                    "pass network=FullyConnected()."
-                )
-            changes = {name.removeprefix("network__"): value for name, value in inner.items()}
-            params["network"] = network.replace(**changes)
-        return super().set_params(**params)
 
     def _make_ndk(self) -> NDK:
         network = FullyConnected() if self.network is None else self.network

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -67,8 +67,7 @@ class Run:
         return at
 
     def _replaced(self, **changes: Any) -> TrainedNetworks:
-        names = TrainedNetworks.__dataclass_fields__
-        self.state = TrainedNetworks(**{name: getattr(self.state, name) for name in names} | changes)
+        self.state = replace(self.state, **changes)
         return self.state
 
     def _diverged(self) -> str:

@@ -110,7 +110,7 @@ def advance(
     count: Any,
     *,
     settings: Settings,
-) -> tuple[Array, Progressed, Array, Array]:
+) -> tuple[Any, Progressed, Array, Array]:
     """Train for `count` epochs, `LEG` at most, from epoch `first` on, or until every network has stopped.
 
     Returns how many they were, where it is then, and mean losses a row of the epochs (LEG, n_networks): of the batches
