@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solve
 from sklearn.utils import check_consistent_length
+from threadpoolctl import threadpool_limits
 
 from ntkkit.dynamics.memory import Memory
 from ntkkit.dynamics.modes import Modes, separate
@@ -113,9 +114,10 @@ def learning_curve(
     X, Y, X_test = check_data(ndk, X, y, X_test)
     grid, reported = make_grid(ndk, X, times, n_steps)
     points = X if X_test is None else np.concatenate([X, X_test])
-    memory = make_memory(ndk, points, X, Y, grid)
     outputs = np.zeros((len(grid), len(points), Y.shape[1]))
-    with reporting(progress, len(grid) - 1, unit="step") as done:
+    # products of a step are bound by memory: threads that meet after each gain little, and lose much if one waits
+    with reporting(progress, len(grid) - 1, unit="step") as done, threadpool_limits(1, "blas"):
+        memory = make_memory(ndk, points, X, Y, grid)
         for i in range(1, len(grid)):
             outputs[i] = memory.step(i)
             done(1)

@@ -23,6 +23,8 @@ from ntkkit.networks.rectifiers import ABRelu, Abs, LeakyRelu, Relu
 # Powers grow by this factor up to the largest. Where the kernel is smooth its error is then 1e-7; at correlations
 # closer to 1 than 1e-6 that of E[phi' phi'] of a kink is 4e-5.
 FACTOR, LARGEST = 1.7, 1e6
+# Rows of a kernel at all nodes that are evaluated together.
+ROWS_AT_ONCE = 32
 HOMOGENEOUS = (Relu, LeakyRelu, ABRelu, Abs, Identity)
 
 
@@ -99,7 +101,8 @@ class Modes:
         powers, gaps, fit = make_powers(), *make_nodes()
         rate = ndk.temperature / ndk.prior_var
         n, self.targets, self.grid, self.separation = len(X), targets, grid, separation
-        A, F_1 = in_x64(_expand, ndk, as_blocks(points), X, fit, -np.expm1(-gaps), separation.variance)
+        blocks = as_blocks(points, min(ROWS_AT_ONCE, len(points)))
+        A, F_1 = in_x64(_expand, ndk, blocks, X, fit, -np.expm1(-gaps), separation.variance)
         self.A = np.asarray(A).reshape(-1, len(powers) * n)[: len(points)]
         self.F_1 = np.array(F_1).reshape(-1, n)[: len(points)]
         self.values, self.vectors = eigh(self.F_1[:n])
@@ -135,11 +138,8 @@ def _expand(ndk: NDK, blocks: Array, X: Array, fit: Array, gaps: Array, variance
         return ndk.tiles_at(rows, X, Clock(one, variance * one, variance * one, gap))[0]
 
     def of_block(rows: Array) -> tuple[Array, Array]:
-        def add(total: Array, node: tuple[Array, Array]) -> tuple[Array, None]:
-            gap, column = node
-            return total + column[None, :, None] * at(rows, gap)[:, None, :], None
-
-        nothing = jnp.zeros((len(rows), len(fit), len(X)))
-        return jax.lax.scan(add, nothing, (gaps, fit.T))[0], at(rows, jnp.zeros(()))
+        values = jax.lax.map(lambda gap: at(rows, gap), gaps)  # (g, rows, n)
+        coefficients = fit @ values.reshape(len(gaps), -1)
+        return coefficients.reshape(len(fit), *values.shape[1:]).swapaxes(0, 1), at(rows, jnp.zeros(()))
 
     return jax.lax.map(of_block, blocks)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from threadpoolctl import threadpool_limits
 
 from ntkkit.dynamics.clock import Clock, clock
 from ntkkit.dynamics.learning_curve import make_memory
@@ -90,8 +91,8 @@ def find_trajectory(
     ndk: NDK, X: np.ndarray, targets: np.ndarray, grid: np.ndarray, *, progress: Progress = False
 ) -> Trajectory:
     """Train: solve for the errors at all times of a grid, targets (n, k)."""
-    memory = make_memory(ndk, X, X, targets, grid)
-    with reporting(progress, len(grid) - 1, unit="step") as done:
+    with reporting(progress, len(grid) - 1, unit="step") as done, threadpool_limits(1, "blas"):  # as learning_curve
+        memory = make_memory(ndk, X, X, targets, grid)
         for i in range(1, len(grid)):
             memory.step(i)
             done(1)
