@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV
 
 from ntkkit import FullyConnected, NeuralKernelClassifier, NeuralKernelRegressor, NeuralKernelRegressorCV
 from ntkkit.display import (
+    ComparisonDisplay,
     CompletionDisplay,
     KernelMatrixDisplay,
     LearningCurveDisplay,
@@ -20,10 +21,15 @@ from ntkkit.display import (
     SearchSurfaceDisplay,
 )
 from ntkkit.dynamics import NDK, LearningCurve
+from ntkkit.finite import Comparison
+from ntkkit.finite._limit import TrainedLimit
 
 X, Y = np.random.default_rng(0).standard_normal((12, 2)), np.repeat([0, 1], 6)
 CURVE = LearningCurve(np.array([0.0, 1.0, 10.0]), np.arange(6.0).reshape(3, 2))
 HOLES = np.where(np.arange(24).reshape(12, 2) % 5, X, np.nan)
+LIMIT = TrainedLimit(np.ones((2, 1)), np.zeros((2, 1)), np.ones(2), 0.1, 10)
+SOME = 0.1 + np.random.default_rng(0).random((2, 3)) / [[1.0], [2.0]]
+COMPARISON = Comparison((4, 16), LIMIT, *2 * [SOME.reshape(2, 3, 1, 1) * np.ones((2, 1))], SOME, SOME, SOME)
 SEARCH = GridSearchCV(NeuralKernelRegressor(RBF()), {"alpha": [0.1, 1.0]}, cv=2)
 
 MAKE = {
@@ -31,6 +37,7 @@ MAKE = {
     "path": lambda **at: RidgePathDisplay.from_estimator(NeuralKernelRegressorCV(RBF()).fit(X, Y), **at),
     "surface": lambda **at: SearchSurfaceDisplay.from_estimator(SEARCH.fit(X, Y), **at),
     "band": lambda **at: PredictionBandDisplay.from_predictions(Y, X[:, 0], y_std=abs(X[:, 1]), **at),
+    "comparison": lambda **at: ComparisonDisplay.from_comparison(COMPARISON, **at),
     "completion": lambda **at: CompletionDisplay.from_estimator(SimpleImputer().fit(HOLES), HOLES, truth=X, **at),
     "curve": lambda **at: LearningCurveDisplay.from_curve(CURVE, **at),
     "ndk": lambda **at: LearningCurveDisplay.from_ndk(NDK(FullyConnected(depth=1)), X, Y, n_steps=10, **at),
