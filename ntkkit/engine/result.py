@@ -65,7 +65,7 @@ class Means:
             needed_bytes=lambda tile: work.bytes_in_flight(tile, self.devices, operand=operand),
             dtype=work.job.dtype,
             longest=min(bound for bound in bounds if bound is not None),
-            comfortable=work.in_flight(COMFORTABLE_BYTES, self.devices),
+            comfortable=work.in_flight(COMFORTABLE_BYTES, self.devices) if work.kernel.works_in_cache else math.inf,
         )
 
     def diagonal_rows(self, work: Work) -> int:

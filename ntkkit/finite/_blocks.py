@@ -13,17 +13,16 @@ import numpy as np
 from ntkkit.engine.memory import check_available, parse_memory
 from ntkkit.engine.precision import in_x64
 from ntkkit.finite._functions import as_function, as_inputs, cast, check_params
-from ntkkit.finite._jacobians import Jacobians, by_products, contracted, jacobians, outputs_of
+from ntkkit.finite._jacobians import Jacobians, by_products, bytes_between, contracted, jacobians, outputs_of
 from ntkkit.kernels.inputs import result_dtype
 from ntkkit.networks.value import check_count
 
-# Rows that are differentiated at once, and rows whose Jacobians are contracted at once, where they fit the memory.
-BATCH_ROWS = 32
-BLOCK_ROWS = 512
+# Rows that are differentiated at once and contracted at once, where they fit the memory; see benchmarks/README.md.
+BLOCK_ROWS = 128
 # Rows for which products with vectors are taken at once.
 BATCH_COLUMNS = 8
-# What of the budget Jacobians may take; the rest is for making them.
-SHARE_OF_JACOBIANS = 0.5
+# More memory than this makes nothing faster, where it is not for the result.
+MOST_BYTES = 2e9
 
 Groups = tuple[tuple[int, ...], ...]  # of parameter arrays, whose kernels are added
 
@@ -53,8 +52,8 @@ class Evaluation:
 
     @property
     def budget(self) -> float:
-        """Bytes that Jacobians may take."""
-        return SHARE_OF_JACOBIANS * parse_memory("auto", jax.local_devices())
+        """Bytes that Jacobians may take; making them, as many."""
+        return min(parse_memory("auto", jax.local_devices()), MOST_BYTES) / 2
 
     @functools.cached_property
     def n_outputs(self) -> int:
@@ -79,11 +78,15 @@ class Evaluation:
 
     def _shapes(self, structured: bool) -> Any:
         return jax.eval_shape(
-            functools.partial(jacobians, batch_size=1, structured=structured), self.function, self.params, self.X[:1]
+            functools.partial(jacobians, structured=structured), self.function, self.params, self.X[:1]
         )
 
     def _rows_fitting(self, structured: bool) -> int:
         return int(self.budget // max(self.bytes_of_row(structured), 1))
+
+    def _rows_made_at_once(self) -> int:
+        between = in_x64(bytes_between, self.function, self.params, self.X[:1])
+        return max(1, min(BLOCK_ROWS, int(self.budget // (between * (1 + self.n_outputs)))))
 
     def empty(self, *lead: int) -> np.ndarray:
         """Room for the result, which must fit the machine."""
@@ -128,7 +131,8 @@ class Evaluation:
         n_fitting = self._rows_fitting(structured)
         Y = self.X if self.Y is None else self.Y
         keep = len(self.X) + (0 if self.Y is None else len(Y)) <= n_fitting
-        longest = BLOCK_ROWS if keep else min(BLOCK_ROWS, n_fitting // 2)
+        longest = self.batch_size or self._rows_made_at_once()
+        longest = longest if keep else min(longest, n_fitting // 2)
         of_rows, of_columns = (self._jacobians(side, longest, structured, keep=keep) for side in (self.X, Y))
         for rows in even_parts(len(self.X), longest):
             one = of_rows(rows)
@@ -144,14 +148,10 @@ class Evaluation:
     def _jacobians(self, X: np.ndarray, longest: int, structured: bool, *, keep: bool) -> Callable[[slice], Jacobians]:
         """The Jacobians of a part of X, which is repeated at its end to a shape that all parts have."""
         length = even_parts(len(X), longest)[0].stop
-        batch = min(self.batch_size or BATCH_ROWS, length)
-        length = -(-length // batch) * batch
+        make = functools.partial(jacobians, structured=structured)
 
         def of(part: slice) -> Jacobians:
-            rows = filled(X[part], length)
-            return in_x64(
-                functools.partial(jacobians, batch_size=batch, structured=structured), self.function, self.params, rows
-            )
+            return in_x64(make, self.function, self.params, filled(X[part], length))
 
         made: dict[int, Jacobians] = {}
         if not keep:

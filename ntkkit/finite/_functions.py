@@ -96,4 +96,4 @@ def as_inputs(apply: Any, X: Any, name: str = "X") -> np.ndarray:
 
 def cast(params: Any, dtype: Any) -> Any:
     """Parameters in a dtype."""
-    return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params)

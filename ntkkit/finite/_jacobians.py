@@ -83,9 +83,9 @@ class Split(NamedTuple):
 Jacobians = list[Full | Split | None]  # one a parameter array; None where nothing depends on it
 
 
-@functools.partial(jax.jit, static_argnames=("batch_size", "structured"))
-def jacobians(function: Any, params: Any, X: Array, *, batch_size: int, structured: bool = True) -> Jacobians:
-    """The Jacobians of rows X, `batch_size` at a time, which divides their number.
+@functools.partial(jax.jit, static_argnames=("structured",))
+def jacobians(function: Any, params: Any, X: Array, *, structured: bool = True) -> Jacobians:
+    """The Jacobians of rows X, all at once.
 
     Parameters
     ----------
@@ -93,10 +93,20 @@ def jacobians(function: Any, params: Any, X: Array, *, batch_size: int, structur
         ``function(params, X) -> outputs``, of which each row depends on its own row of X.
     params : pytree
     X : array of shape (n, ...)
-    batch_size : int
     structured : bool
         Whether weights that are read once are taken by factors, where that is cheaper.
     """
+    leaves = jax.tree.leaves(params)
+    equations = _equations(function, params, X, structured=structured)
+    return jax.vmap(functools.partial(_of_row, equations, leaves))(X)
+
+
+def bytes_between(function: Any, params: Any, X: Array) -> int:
+    """Bytes of all that lies between one row and its outputs."""
+    return _equations(function, params, X, structured=False).bytes_between
+
+
+def _equations(function: Any, params: Any, X: Array, *, structured: bool) -> Equations:
     leaves, structure = jax.tree.flatten(params)
 
     def of_one(leaves: list[Array], x: Array) -> Array:
@@ -105,11 +115,7 @@ def jacobians(function: Any, params: Any, X: Array, *, batch_size: int, structur
     equations = Equations(of_one, leaves, X[0])
     if not structured:
         equations.taps = []
-    found = functools.partial(_of_row, equations, leaves)
-    if len(X) == batch_size:
-        return jax.vmap(found)(X)
-    batches = X.reshape(-1, batch_size, *X.shape[1:])
-    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), jax.lax.map(jax.vmap(found), batches))
+    return equations
 
 
 def _of_row(equations: Equations, leaves: list[Array], x: Array) -> Jacobians:
@@ -146,6 +152,12 @@ def contracted(one: Jacobians, other: Jacobians, *, trace_outputs: bool, groups:
     parts = {i: getattr(a, name)(b) for i, (a, b) in enumerate(zip(one, other, strict=True)) if a is not None}
     zero = jnp.zeros_like(next(iter(parts.values())))
     return jnp.stack([sum((parts[i] for i in group if i in parts), start=zero) for group in groups])
+
+
+def diagonal(found: Jacobians) -> Array:
+    """The kernel of each row with itself, the mean over outputs, (n,)."""
+    first, *others = (part.diagonal() for part in found if part is not None)
+    return sum(others, start=first)
 
 
 @functools.partial(jax.jit, static_argnames=("trace_outputs",))

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.extend.core import Literal
+from jax.extend.core import Literal, jaxprs_in_params
 
 # Steps of a weight on its way to the product which leave inner products of its gradients as they are.
 _ISOMETRIES = ("transpose", "reshape", "squeeze", "convert_element_type")
@@ -72,6 +72,8 @@ class Equations:
         ends = [self._end(var, uses) for var in self._jaxpr.invars[:-1]]
         #: Parameters that nothing, or only a stopped gradient, reads.
         self.idle = {leaf for leaf, end in enumerate(ends) if end == _IDLE}
+        if len(self.idle) == len(leaves):
+            self.idle = set()  # zeros then have to come from somewhere
         taps = (_tap(leaf, end, self._jaxpr.eqns[end[0]]) for leaf, end in enumerate(ends) if end[0] >= 0)
         #: The taps, in the order of parameters.
         self.taps = [tap for tap in taps if tap is not None]
@@ -103,6 +105,11 @@ class Equations:
 
         (output,) = _evaluate(self._jaxpr, self._consts, [*leaves, x], add)
         return output, [seen[tap.equation][1 - tap.operand] for tap in self.taps]
+
+    @property
+    def bytes_between(self) -> int:
+        """Bytes of all that the equations make on the way from one input to its outputs."""
+        return _bytes_made(self._jaxpr)
 
     def changes(self) -> list[Array]:
         """A zero change for each tap."""
@@ -140,6 +147,17 @@ def _apply(equation: Any, inputs: list[Any]) -> list[Any]:
     functions, params = bound if isinstance(bound, tuple) else ((), bound)  # a pair before jax 0.10
     outputs = equation.primitive.bind(*functions, *inputs, **params)
     return list(outputs) if equation.primitive.multiple_results else [outputs]
+
+
+def _bytes_made(jaxpr: Any) -> int:
+    """Bytes of all results of equations, of each round of a loop."""
+    made = [var.aval for equation in jaxpr.eqns for var in equation.outvars]
+    rounds = [
+        equation.params.get("length", 1) * _bytes_made(inner)
+        for equation in jaxpr.eqns
+        for inner in jaxprs_in_params(equation.params)
+    ]
+    return sum(aval.size * aval.dtype.itemsize for aval in made if hasattr(aval, "size")) + sum(rounds)
 
 
 # ---- products and convolutions

@@ -61,6 +61,11 @@ class Kernel(Value, SklearnKernel):
         """How many inputs make a tile that a CPU's cache holds; None leaves that to the engine."""
         return None
 
+    @property
+    def works_in_cache(self) -> bool:
+        """Whether small tiles are as fast as large ones: not if a row takes long, which each tile evaluates anew."""
+        return all(child.works_in_cache for _, child in self._children() if isinstance(child, Kernel))
+
     # ---- numpy in and out
 
     def __call__(self, X: Any, Y: Any = None, eval_gradient: bool = False) -> Any:
