@@ -117,10 +117,10 @@ class LogisticSolution(NamedTuple):
     converged: bool
 
 
-def minimise(K: Matrix, loss: Loss, alpha: float, *, n_outputs: int = 1, max_iter: int = 100) -> LogisticSolution:
-    """Minimise l(K a) + alpha / 2 tr a' K a by Newton's method on f = K a, to rounding.
+def minimise(K: Matrix, loss: Loss, alpha: float, *, start: Matrix, max_iter: int = 100) -> LogisticSolution:
+    """Minimise l(f) + alpha / 2 tr a' K a with f = start + K a, by Newton's method to rounding.
 
-    The solution is the one with alpha a = -l'(K a). Steps are halved until the objective falls as its slope says;
+    The solution is the one with alpha a = -l'(f). Steps are halved until the objective falls as its slope says;
     about ten are needed, and one more for each factor of e by which alpha is smaller than eigenvalues of K.
 
     Parameters
@@ -130,8 +130,8 @@ def minimise(K: Matrix, loss: Loss, alpha: float, *, n_outputs: int = 1, max_ite
     loss : Loss
     alpha : float
         Ridge term > 0.
-    n_outputs : int, default=1
-        k.
+    start : ndarray of shape (n, k)
+        f at a = 0.
     max_iter : int, default=100
         Bound of Newton steps.
 
@@ -154,12 +154,11 @@ def minimise(K: Matrix, loss: Loss, alpha: float, *, n_outputs: int = 1, max_ite
     By symmetry f = (c, -c), and c = sigmoid(-c) / alpha:
 
     >>> loss = SigmoidLoss(np.array([[1.0], [-1.0]]), np.ones((2, 1)))
-    >>> found = minimise(np.eye(2), loss, alpha=expit(-2.0) / 2)
+    >>> found = minimise(np.eye(2), loss, alpha=expit(-2.0) / 2, start=np.zeros((2, 1)))
     >>> found.dual_coef[:, 0].round(12)
     array([ 2., -2.])
     """
-    a = np.zeros((len(K), n_outputs))
-    f = np.zeros_like(a)
+    a, f = np.zeros_like(start), start
     objective, last = loss.value(f), np.inf
     for n_iter in range(1, max_iter + 1):
         residual = loss.slope(f) + alpha * a
@@ -177,12 +176,12 @@ def minimise(K: Matrix, loss: Loss, alpha: float, *, n_outputs: int = 1, max_ite
         size = 1.0
         while not unseen:
             ahead, there = a + size * step, f + size * moved
-            now = loss.value(there) + alpha / 2 * float(np.sum(ahead * there))
+            now = loss.value(there) + alpha / 2 * float(np.sum(ahead * (there - start)))
             if now <= objective - size * decrease / 10 or size < UNSEEN:
                 break
             size /= 2
         a, f = a + size * step, f + size * moved
-        objective, last = loss.value(f) + alpha / 2 * float(np.sum(a * f)), decrease if unseen else np.inf
+        objective, last = loss.value(f) + alpha / 2 * float(np.sum(a * (f - start))), decrease if unseen else np.inf
     return LogisticSolution(a, max_iter, False)
 
 

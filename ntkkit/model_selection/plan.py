@@ -165,7 +165,8 @@ def _kernel_of(machine: Any, n_samples: int) -> Any:
 
 
 def _solver_of(machine: RidgeMachine, n_samples: int) -> str:
-    if machine.solver != "auto":
+    whole = getattr(machine, "train_time", None) is not None or getattr(machine, "loss", "squared") == "log"
+    if machine.solver != "auto" or whole:  # what is no ridge system takes the whole matrix
         return machine.solver
     return choose_solver(n_samples, alpha=machine.alpha, itemsize=8, engine=machine.engine, rectangles=True)[0]
 
