@@ -4,6 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +80,24 @@ def test_example_cluster(tmp_path):
 
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
         assert load_example("cluster").run(client, 1500, str(tmp_path / "K")) > 0.7
+
+
+@pytest.mark.slow
+def test_example_ndk(tmp_path):
+    found = load_example("ndk").main(tmp_path / "ndk.png")
+    assert (tmp_path / "ndk.png").stat().st_size > 50_000
+    for activation in ("relu", "erf"):
+        errors, end = found[activation]
+        np.testing.assert_allclose(errors[-1], end, atol=2e-3)  # all forget where they started
+        assert (errors.min(axis=0) < end - 0.005).all()  # an early minimum,
+        assert (np.diff(errors.argmin(axis=0)) < 0).all()  # earlier and
+        assert (np.diff(errors.min(axis=0)) < 0).all()  # deeper for larger init_var
+    errors, end = found["relu"]
+    assert errors[errors[:, 2].argmin() :, 2].max() > end + 0.005  # then beyond the end, and back
+    stays, decays = found["drift"].values()
+    assert min(stays[0], decays[0]) > 0.95
+    assert stays[-1] > 0.8
+    assert decays[-1] < 0.6
 
 
 def test_every_example_is_run():
