@@ -142,8 +142,30 @@ class KernelTracker:
         X = self.X_probe.astype(dtype, copy=False)
         check_available((self.n_networks, len(X), len(X)), dtype)
         kernels = [empirical_ntk(report.network.apply, report.one(i), X) for i in range(self.n_networks)]
-        self._epochs.append(self._seen)
-        self._kernels.append(np.stack(kernels))
+        self.add(kernels, epoch=self._seen)
+
+    def add(self, kernels: Any, *, epoch: int) -> None:
+        """Add a snapshot that was taken elsewhere, of a training that is not ours.
+
+        Parameters
+        ----------
+        kernels : array-like of shape (n_networks, n, n)
+            The kernel of each network on `X_probe`.
+        epoch : int
+            When, after all others.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, or the epoch is not after the last.
+        """
+        kernels, n = np.array(kernels), len(self.X_probe)
+        if kernels.shape != (self.n_networks, n, n):
+            raise ValueError(f"kernels must be of shape {(self.n_networks, n, n)}, found {kernels.shape}.")
+        if self._epochs and epoch <= self._epochs[-1]:
+            raise ValueError(f"epoch must be after the last, {self._epochs[-1]}, found {epoch!r}.")
+        self._epochs.append(epoch)
+        self._kernels.append(kernels)
 
     @property
     def epochs(self) -> np.ndarray:

@@ -15,13 +15,14 @@ from ntkkit.display import (
     ComparisonDisplay,
     CompletionDisplay,
     KernelMatrixDisplay,
+    KernelTrackingDisplay,
     LearningCurveDisplay,
     PredictionBandDisplay,
     RidgePathDisplay,
     SearchSurfaceDisplay,
 )
 from ntkkit.dynamics import NDK, LearningCurve
-from ntkkit.finite import Comparison
+from ntkkit.finite import Comparison, KernelTracker
 from ntkkit.finite._limit import TrainedLimit
 
 X, Y = np.random.default_rng(0).standard_normal((12, 2)), np.repeat([0, 1], 6)
@@ -30,6 +31,9 @@ HOLES = np.where(np.arange(24).reshape(12, 2) % 5, X, np.nan)
 LIMIT = TrainedLimit(np.ones((2, 1)), np.zeros((2, 1)), np.ones(2), 0.1, 10)
 SOME = 0.1 + np.random.default_rng(0).random((2, 3)) / [[1.0], [2.0]]
 COMPARISON = Comparison((4, 16), LIMIT, *2 * [SOME.reshape(2, 3, 1, 1) * np.ones((2, 1))], SOME, SOME, SOME)
+TRACKER = KernelTracker(X)
+TRACKER.add([X @ X.T], epoch=0)
+TRACKER.add([2 * X @ X.T], epoch=1)
 SEARCH = GridSearchCV(NeuralKernelRegressor(RBF()), {"alpha": [0.1, 1.0]}, cv=2)
 
 MAKE = {
@@ -40,6 +44,7 @@ MAKE = {
     "comparison": lambda **at: ComparisonDisplay.from_comparison(COMPARISON, **at),
     "completion": lambda **at: CompletionDisplay.from_estimator(SimpleImputer().fit(HOLES), HOLES, truth=X, **at),
     "curve": lambda **at: LearningCurveDisplay.from_curve(CURVE, **at),
+    "tracking": lambda **at: KernelTrackingDisplay.from_tracker(TRACKER, "largest_eigenvalue", **at),
     "ndk": lambda **at: LearningCurveDisplay.from_ndk(NDK(FullyConnected(depth=1)), X, Y, n_steps=10, **at),
 }
 FROM_ESTIMATOR = {
