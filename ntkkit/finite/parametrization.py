@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ntkkit.networks.network import Network
@@ -112,8 +114,8 @@ class FiniteNetwork(FrozenValue):
 
         Parameters
         ----------
-        random_state : int, RandomState instance, None, or jax key
-            As in scikit-learn; jax keys can be vmapped over.
+        random_state : int, RandomState instance, None, jax key, or numpy.random.Generator
+            As in scikit-learn; jax keys can be vmapped over. A Generator of numpy draws without compiling anything.
         input_shape : int or tuple of int
             The shape of one row, image or sequence (T, m), without the batch. Where the network has an `input_shape`,
             that is taken, so that images as rows do, too.
@@ -122,11 +124,17 @@ class FiniteNetwork(FrozenValue):
 
         Returns
         -------
-        params : pytree of jax arrays
+        params : pytree of jax arrays, or of ndarray from a Generator
             Standard normal entries; in "standard" times sqrt(weight_var / fan_in), or sqrt(bias_var).
         """
         shape = input_shape if self.network.input_shape is None else self.network.input_shape
-        params = self.network.init(random_state, shape, width=self.width, n_outputs=n_outputs)
+        shape = shape if isinstance(shape, int) else tuple(shape)
+        sizes = {"width": self.width, "n_outputs": n_outputs}
+        if isinstance(random_state, np.random.Generator):
+            entries = _entries(self.network, shape, **sizes, dtype=jax.dtypes.canonicalize_dtype(np.float64))
+            params = jax.tree.map(lambda leaf: random_state.standard_normal(leaf.shape, leaf.dtype), entries)
+        else:
+            params = self.network.init(random_state, shape, **sizes)
         if self.parametrization != "standard":
             return params
         return jax.tree.map(lambda entry, scale: scale * entry, params, self.network.scales(params))
@@ -152,6 +160,12 @@ class FiniteNetwork(FrozenValue):
     def trained(self, params: Any) -> Any:
         """Whether each parameter is trained, frozen layers are not; booleans in the structure of params."""
         return self.network.trained(params)
+
+
+@lru_cache(maxsize=64)
+def _entries(network: Network, shape: int | tuple[int, ...], *, width: int, n_outputs: int, dtype: np.dtype) -> Any:
+    """The shapes of parameters; they are of the dtype, which is that of jax now."""
+    return jax.eval_shape(lambda: network.init(jax.random.key(0), shape, width=width, n_outputs=n_outputs))
 
 
 def _divided(entry: Array, scale: Any) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -182,11 +183,14 @@ class NetworkTrainer(BaseEstimator):
         self, X: np.ndarray, y: np.ndarray, others: tuple[np.ndarray, np.ndarray] | None, start_at: Any
     ) -> TrainedNetworks:
         key = as_key(self.random_state)
-        keys = [jax.random.split(jax.random.fold_in(key, index)) for index in range(self.n_networks)]
         shape = _input_shape(self.network, X)
         self._check_memory(shape, X, y.shape[1])
         if start_at is None:
-            drawn = [self.network.init(pair[0], shape, n_outputs=y.shape[1]) for pair in keys]
+            seeds = np.asarray(jax.random.key_data(key)).tolist()
+            drawn = [
+                self.network.init(np.random.default_rng([*seeds, index]), shape, n_outputs=y.shape[1])
+                for index in range(self.n_networks)
+            ]
             initial = params = jax.tree.map(lambda *entries: np.stack(entries), *drawn)
         else:
             initial, params = start_at.initial_params, start_at.params
@@ -209,7 +213,7 @@ class NetworkTrainer(BaseEstimator):
             rate = default_rate(self.network, first, data, settings, float(self.weight_decay))
         run = Run(
             (self.network, data, None if others is None else rows(*others)),
-            jnp.stack([pair[1] for pair in keys]),
+            jnp.stack([jax.random.fold_in(key, index) for index in range(self.n_networks)]),
             Rates(
                 rate * rate_scale(self.network, self.optimizer),
                 float(self.weight_decay),
@@ -239,6 +243,8 @@ class NetworkTrainer(BaseEstimator):
         return np.append(epochs, self.n_epochs)
 
     def _check(self) -> None:
+        if importlib.util.find_spec("optax") is None:
+            raise ImportError("Training finite networks needs optax: pip install 'ntkkit[finite]', or optax itself.")
         if not isinstance(self.network, FiniteNetwork | LinearizedNetwork):
             raise TypeError(f"network must be a FiniteNetwork(network, width), found {self.network!r}.")
         if getattr(self.network.network, "redraws", False):

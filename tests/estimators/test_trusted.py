@@ -30,6 +30,8 @@ from ntkkit import (
     Augmented,
     Cache,
     Engine,
+    FiniteNetworkClassifier,
+    FiniteNetworkRegressor,
     FullyConnected,
     ImageStandardizer,
     KernelSearchCV,
@@ -63,6 +65,7 @@ y, NEW = X[:, 0] ** 2, X[:7] + 0.1
 LABELS = np.array(["low", "mid", "high"])[np.digitize(X[:, 1], [-0.4, 0.4])]
 
 PLAIN = NTK(FullyConnected(depth=1))
+FINITE = {"width": 8, "n_epochs": 2, "learning_rate": 0.1, "random_state": 0}
 KERNELS = {
     "erf, input_scale": NNGP(FullyConnected(1, "erf", input_scale=[1.0, 0.5, 0.0])),
     "gelu, bounds": NTK(
@@ -136,6 +139,7 @@ def models():
         "completer of two": NeuralMatrixCompleterCV(NeuralMatrixCompleter(PLAIN), {"alpha": [0.1, 1.0]}, cv=2),
         "dynamics": NeuralDynamicsRegressor(FullyConnected(depth=1), n_steps=10),
         "dynamics of two": NeuralDynamicsRegressorCV(FullyConnected(depth=1), train_times=[1.0], cv=2, n_steps=10),
+        "finite": FiniteNetworkRegressor(FullyConnected(depth=1), **FINITE, centered=True),
         "features": NeuralKernelFeatures(PLAIN, n_components=4, random_state=0, engine=Engine(cache=Cache("10MB"))),
         "random features": NeuralKernelFeatures(PLAIN, n_components=4, method="random", random_state=0),
     }
@@ -146,6 +150,7 @@ def models():
         "dynamics of two, labels": NeuralDynamicsClassifierCV(
             FullyConnected(depth=1), train_times=[1.0], cv=2, n_steps=10
         ),
+        "finite, labels": FiniteNetworkClassifier(FullyConnected(depth=1), **FINITE, early_stopping=True),
         "svc": NeuralKernelSVC(PLAIN),
         "svc, no intercept": NeuralKernelSVC(PLAIN, fit_intercept=False),
     }

@@ -110,6 +110,8 @@ def test_a_value():
     assert len({finite, finite.replace(gamma0=0.4), FiniteNetwork(FullyConnected(depth=1), 8, "mup", 0.3)}) == 2
     assert jax.tree.structure(finite) == jax.tree.structure(finite.replace(gamma0=0.4))
     assert repr(finite) == "FiniteNetwork(network=FullyConnected(depth=1), width=8, parametrization='mup', gamma0=0.3)"
+    drawn = finite.init(np.random.default_rng(0), 3)
+    np.testing.assert_array_equal(drawn[0]["weight"], np.random.default_rng(0).standard_normal((3, 8), np.float32))
     keys = jax.random.split(jax.random.key(0), 2)
     drawn = jax.eval_shape(jax.vmap(lambda key: finite.init(key, 3)), keys)
     assert drawn[0]["weight"].shape == (2, 3, 8)
