@@ -8,6 +8,7 @@ from ntkkit.finite.empirical import empirical_nngp, empirical_ntk, empirical_ntk
 from ntkkit.finite.empirical_kernel import EmpiricalNTK
 from ntkkit.finite.ensembles import Predictions, Simulation
 from ntkkit.finite.langevin import LangevinTrainer
+from ntkkit.finite.linearization import linearize, taylor
 from ntkkit.finite.linearized import LinearizedNetwork
 from ntkkit.finite.metrics import (
     effective_rank,
@@ -20,6 +21,7 @@ from ntkkit.finite.metrics import (
     top_mass,
 )
 from ntkkit.finite.parametrization import FiniteNetwork
+from ntkkit.finite.spectrum import empirical_ntk_matvec, top_eigenpairs
 from ntkkit.finite.stability import EdgeOfStability, align_by_learning_rate, sharpness
 from ntkkit.finite.tasks import Task, TaskSequence
 from ntkkit.finite.tracking import KernelTracker
@@ -50,12 +52,14 @@ __all__ = [
     "empirical_nngp",
     "empirical_ntk",
     "empirical_ntk_by_layer",
+    "empirical_ntk_matvec",
     "error_barrier",
     "frobenius_distance",
     "kernel_distance",
     "kernel_velocity",
     "largest_eigenvalue",
     "leave_one_out_accuracy",
+    "linearize",
     "machine_accuracy",
     "network_outputs",
     "polar_dynamics",
@@ -63,5 +67,7 @@ __all__ = [
     "spawn_children",
     "stability_ratio",
     "target_alignment",
+    "taylor",
+    "top_eigenpairs",
     "top_mass",
 ]

@@ -84,7 +84,11 @@ class Evaluation:
     def _rows_fitting(self, structured: bool) -> int:
         return int(self.budget // max(self.bytes_of_row(structured), 1))
 
-    def _rows_made_at_once(self) -> int:
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows are differentiated at once."""
+        if self.batch_size is not None:
+            return self.batch_size
         between = in_x64(bytes_between, self.function, self.params, self.X[:1])
         return max(1, min(BLOCK_ROWS, int(self.budget // (between * (1 + self.n_outputs)))))
 
@@ -131,7 +135,7 @@ class Evaluation:
         n_fitting = self._rows_fitting(structured)
         Y = self.X if self.Y is None else self.Y
         keep = len(self.X) + (0 if self.Y is None else len(Y)) <= n_fitting
-        longest = self.batch_size or self._rows_made_at_once()
+        longest = self.rows_at_once
         longest = longest if keep else min(longest, n_fitting // 2)
         of_rows, of_columns = (self._jacobians(side, longest, structured, keep=keep) for side in (self.X, Y))
         for rows in even_parts(len(self.X), longest):

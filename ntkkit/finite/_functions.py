@@ -23,6 +23,14 @@ def network_of(apply: Any) -> Any:
     return apply
 
 
+def reader_of(apply: Any) -> Network | None:
+    """The network that says what inputs are, if there is one."""
+    apply = network_of(apply)
+    if isinstance(apply, FiniteNetwork):
+        return apply.network
+    return apply if isinstance(apply, Network) else None
+
+
 def as_function(apply: Any) -> Any:
     """``function(params, X)`` that is a pytree: hyperparameters of a network are its leaves.
 
@@ -87,10 +95,9 @@ def _frozen(leaf: Any) -> Any:
 
 def as_inputs(apply: Any, X: Any, name: str = "X") -> np.ndarray:
     """X as an array that the function takes: what a network reads, or any finite numbers of shape (n, ...)."""
-    apply = network_of(apply)
-    apply = apply.network if isinstance(apply, FiniteNetwork) else apply
-    if isinstance(apply, Network):
-        return check_inputs(X, kind=apply.input_kind, input_shape=apply.input_shape, name=name)
+    network = reader_of(apply)
+    if network is not None:
+        return check_inputs(X, kind=network.input_kind, input_shape=network.input_shape, name=name)
     return check_array(X, dtype="numeric", ensure_2d=False, allow_nd=True, input_name=name)
 
 

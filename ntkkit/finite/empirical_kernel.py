@@ -12,10 +12,10 @@ import jax
 import numpy as np
 from jax import Array
 
-from ntkkit.finite._functions import as_function, cast, check_params, network_of
+from ntkkit.finite._functions import as_function, cast, check_params, network_of, reader_of
 from ntkkit.finite._jacobians import contracted, diagonal, jacobians
 from ntkkit.kernels.base import Kernel
-from ntkkit.networks.network import Network, check_shape
+from ntkkit.networks.network import check_shape
 
 
 class EmpiricalNTK(Kernel):
@@ -69,19 +69,21 @@ class EmpiricalNTK(Kernel):
     def __init__(self, apply: Any, params: Any, input_shape: Sequence[int] | None = None) -> None:
         apply = network_of(apply)
         as_function(apply)
-        if isinstance(apply, Network) and input_shape is not None:
+        if reader_of(apply) is not None and input_shape is not None:
             raise ValueError(f"input_shape is for functions; {apply!r} knows its own.")
         self.__dict__.update(apply=apply, params=check_params(params), input_shape=check_shape(input_shape))
 
     @property
     def input_kind(self) -> str:
-        if isinstance(self.apply, Network):
-            return self.apply.input_kind
+        network = reader_of(self.apply)
+        if network is not None:
+            return network.input_kind
         return "rows" if self.input_shape is None else "images"
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
-        return self.apply.input_shape if isinstance(self.apply, Network) else self.__dict__["input_shape"]
+        network = reader_of(self.apply)
+        return self.__dict__["input_shape"] if network is None else network.input_shape
 
     @property
     def tile_side(self) -> int | None:
@@ -104,7 +106,7 @@ class EmpiricalNTK(Kernel):
         return diagonal(self._jacobians(X))
 
     def _jacobians(self, X: Array) -> Any:
-        shape = None if isinstance(self.apply, Network) else self.input_shape
+        shape = self.__dict__["input_shape"]  # of a function; networks shape their inputs themselves
         rows = X if shape is None else X.reshape(len(X), *shape)
         return jacobians(as_function(self.apply), cast(self.params, X.dtype), rows)
 
@@ -127,6 +129,6 @@ class EmpiricalNTK(Kernel):
     def __repr__(self) -> str:
         leaves = jax.tree.leaves(self.params)
         count = sum(math.prod(np.shape(leaf)) for leaf in leaves)
-        apply = self.apply if isinstance(self.apply, Network) else getattr(self.apply, "__qualname__", self.apply)
+        apply = self.apply if reader_of(self.apply) is not None else getattr(self.apply, "__qualname__", self.apply)
         shape = "" if self.__dict__["input_shape"] is None else f", input_shape={self.input_shape}"
         return f"EmpiricalNTK(apply={apply}, params=<{count} numbers in {len(leaves)} arrays>{shape})"
