@@ -19,7 +19,9 @@ from ntkkit.estimators import (
     NeuralKernelSVR,
     NeuralMatrixCompleter,
     ZCAWhitener,
+    adversarial_examples,
     certified_radius,
+    eigenvector_part,
 )
 from ntkkit.estimators._trusted import TRUSTED_TYPES
 from ntkkit.kernels import NNGP, NTK, Augmented, Constant, Kernel, Normalized, Product, Scaled, Sum
@@ -65,6 +67,8 @@ __all__ = [
     "Scaled",
     "Sum",
     "ZCAWhitener",
+    "adversarial_examples",
     "certified_radius",
+    "eigenvector_part",
     "gram",
 ]

@@ -24,6 +24,7 @@ from ntkkit.engine.tiles import (
     kernel_diagonal,
     kernel_tile,
     tile_at_depths,
+    tile_input_gradient,
     tile_pullback,
     tile_with_gradient,
 )
@@ -230,6 +231,50 @@ class Engine:
 
         with Workers(means.devices) as workers:
             return np.sum(list(workers.map(run, plan.tiles(plan.whole))), axis=0).reshape(n_values)
+
+    def input_gradient(self, kernel: Kernel, X: Any, Y: Any, weights: Any) -> np.ndarray:
+        """sum_j W_ij dk(x_i, y_j) / dx_i: how a function f(x) = sum_j a_j k(x, y_j) changes with its input.
+
+        Parameters
+        ----------
+        kernel : Kernel
+        X : array-like of shape (n, d)
+            Inputs; those that are equal to one of Y, where kernels of kinks have a cone, count its slope as 0 there.
+        Y : array-like of shape (m, d)
+        weights : array-like of shape (n, m)
+            W.
+
+        Returns
+        -------
+        ndarray of the shape of checked X, float64
+            By reverse mode, in bounded memory: the cost is some four kernel matrices.
+
+        Raises
+        ------
+        ValueError
+            If the weights are not finite, or not one a pair.
+        """
+        X, Y = _checked(kernel, X, Y if Y is not X else np.array(X))
+        assert Y is not None
+        weights = np.asarray(weights)
+        if weights.shape != (len(X), len(Y)) or not np.isfinite(weights).all():
+            raise ValueError(f"weights must be finite and of shape {(len(X), len(Y))}, found shape {weights.shape}.")
+        work, means = Work(tile_input_gradient, kernel, X, Y), self._means()
+        plan = means.plan(work, operand=True)
+        tiles = Tiles(work, plan, n_devices=len(means.devices))
+
+        def run(device: jax.Device, place: Rectangle) -> tuple[Any, np.ndarray]:
+            rows, columns = tiles.entries(place, plan.whole)
+            padded = np.zeros(plan.tile, plan.dtype)
+            padded[: place.shape[0], : place.shape[1]] = weights[rows, columns]
+            slopes = tiles.whole(device, place, in_x64(jax.device_put, padded, device))
+            return rows if isinstance(rows, slice) else rows[:, 0], slopes[: place.shape[0]]
+
+        total = np.zeros(X.shape)
+        with Workers(means.devices) as workers:
+            for rows, slopes in workers.map(run, plan.tiles(plan.whole)):
+                total[rows] += slopes
+        return total
 
     def panels(
         self, kernel: Kernel, X: Any, Y: Any = None, *, apply: Callable[[np.ndarray], Any] = lambda panel: panel

@@ -35,6 +35,11 @@ def tile_pullback(kernel: Kernel, X: Array, Y: Array, weights: Array, *, same: b
     return jax.vjp(function, start)[1](weights)[0]
 
 
+def tile_input_gradient(kernel: Kernel, X: Array, Y: Array, weights: Array, *, same: bool) -> Array:
+    """The derivative of the tile's sum under weights with respect to X, in the shape of X."""
+    return jax.vjp(lambda rows: kernel.tile(rows, Y, same=same), X)[1](weights)[0]
+
+
 def _by_log(
     kernel: Kernel, X: Array, Y: Array, *, same: bool, paths: tuple[str, ...]
 ) -> tuple[Callable[[Array], Array], Array]:

@@ -1,5 +1,6 @@
 """scikit-learn estimators: validation, one solve, one predict."""
 
+from ntkkit.estimators.adversarial import adversarial_examples, eigenvector_part
 from ntkkit.estimators.certificate import certified_radius
 from ntkkit.estimators.classification import NeuralKernelClassifier
 from ntkkit.estimators.completion import NeuralMatrixCompleter
@@ -32,5 +33,7 @@ __all__ = [
     "NeuralKernelSVR",
     "NeuralMatrixCompleter",
     "ZCAWhitener",
+    "adversarial_examples",
     "certified_radius",
+    "eigenvector_part",
 ]

@@ -42,6 +42,10 @@ class SupportMachine(KernelMachine):
         self.kernel_ = kernel
         self.X_fit_ = None if is_precomputed(kernel) else X[self.support_]
 
+    @property
+    def _columns(self) -> np.ndarray:
+        return self.dual_coef_.T
+
     def _expand_support(self, X: Any, coefficients: np.ndarray) -> np.ndarray:
         """Evaluate f from coefficients (n_support, n_outputs) -> (n_samples, n_outputs)."""
         if len(coefficients) == 0:
