@@ -112,9 +112,14 @@ class Modes:
         self.steps = np.append(0, np.diff(grid))
 
     @staticmethod
-    def fits(n: int, n_points: int) -> bool:
-        """Whether the A_p take no more than half of the memory that the machine has available."""
-        return 8 * len(make_powers()) * n * n_points <= available_memory() // 2
+    def size(n: int, n_points: int) -> int:
+        """Bytes of the A_p."""
+        return 8 * len(make_powers()) * n * n_points
+
+    @classmethod
+    def fits(cls, n: int, n_points: int) -> bool:
+        """Whether they take no more than half of the memory that the machine has available."""
+        return cls.size(n, n_points) <= available_memory() // 2
 
     def step(self, i: int) -> np.ndarray:
         """As `Memory.step`; steps are taken in order."""

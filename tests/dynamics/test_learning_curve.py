@@ -1,5 +1,7 @@
 """Learning curves: against a direct solution, closed forms and limits; modes against all times."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -125,6 +127,21 @@ def test_targets_progress_and_time_zero(X):
     np.testing.assert_array_equal(both.train[0], 0)
     np.testing.assert_allclose(both.train[..., 1], 2 * both.train[..., 0], rtol=1e-12)
     assert seen[-1][0] == seen[-1][1]
+
+
+def test_memory_is_stated_beforehand(X, monkeypatch):
+    def given(n_bytes):
+        for name in ("learning_curve", "modes"):
+            monkeypatch.setattr(sys.modules[f"ntkkit.dynamics.{name}"], "available_memory", lambda: n_bytes)
+        return learning_curve(ndk, X[:3], Y, X[3:], times=5.0, n_steps=20)
+
+    ndk = NDK(FullyConnected(depth=1, **UNBIASED), **SETTINGS)
+    by_modes = given(10**9)
+    with pytest.warns(UserWarning, match=r"Modes of 3 .* all pairs of times instead, 2\.6e\+03 times"):
+        at_all_times = given(5000)
+    np.testing.assert_allclose(at_all_times.test, by_modes.test, atol=1e-5)
+    with pytest.raises(MemoryError, match=r"3 training points and 4 in all need 0\.0 GB at 21 times"):
+        given(2000)
 
 
 @pytest.mark.parametrize(
