@@ -74,6 +74,38 @@ def test_example_robustness(tmp_path):
 
 
 @pytest.mark.slow
+def test_example_edge_of_stability(tmp_path):
+    below, beyond = load_example("edge_of_stability").main(n_seeds=5, picture=tmp_path / "edge.png")
+    assert (tmp_path / "edge.png").stat().st_size > 10_000
+    assert 0.99 < below < 1.02
+    assert 1.02 < beyond[0] < beyond[1] < beyond[2] < 1.4
+
+
+@pytest.mark.slow
+def test_example_lazy_to_rich(tmp_path):
+    path = tmp_path / "lazy.png"
+    limit, found = load_example("lazy_to_rich").main(gammas=(0.03, 1.0), width=128, n_networks=2, picture=path)
+    assert path.stat().st_size > 10_000
+    (lazy, _, lazy_end, lazy_error), (rich, start, rich_end, rich_error) = found
+    assert rich > 8 * lazy
+    assert rich_end - start > 5 * abs(lazy_end - start)
+    assert abs(lazy_error - limit) < 0.1
+    assert rich_error < limit / 5
+
+
+@pytest.mark.slow
+def test_example_task_shift(tmp_path):
+    path = tmp_path / "shift.png"
+    spikes, exponent = load_example("task_shift").main(widths=(64, 256), n_networks=2, picture=path)
+    assert path.stat().st_size > 10_000
+    for width in (64, 256):
+        new, kept, none = (spikes[width, name] for name in ("new classes", "four of five classes kept", "no shift"))
+        assert new > 1.4 * kept
+        assert kept > 1.4 * none
+    assert -2 < exponent < -1
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_example_cluster(tmp_path):
     from distributed import Client, LocalCluster
