@@ -14,13 +14,14 @@ from ntkkit import __version__
 from ntkkit.report.completion import complete_table
 from ntkkit.report.diagnosis import diagnose
 from ntkkit.report.images import images_problem
-from ntkkit.report.output import check_directory, write_report
+from ntkkit.report.output import PICTURE, WIDTHS_PICTURE, check_directory, write_report
 from ntkkit.report.plots import draw_report
 from ntkkit.report.problem import Problem, ReportError, fashion_problem
 from ntkkit.report.run import baseline, compare_models
 from ntkkit.report.sequences import sequences_problem
 from ntkkit.report.table import table_problem
 from ntkkit.report.text import format_diagnosis, format_table, format_verdict
+from ntkkit.report.widths import QUESTION, compare_widths, draw_widths, format_widths
 
 PROGRAM = "python -m ntkkit"
 NEEDED = ("matplotlib", "pandas")
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--complete predicts empty cells of all columns: leave out --target, --task and --test-size")
     start = time.perf_counter()
     try:
-        check_installed((*NEEDED, "optax") if shipped else NEEDED)
+        check_installed(NEEDED if options.complete else (*NEEDED, "optax"))
         check_directory(options.output)
         if options.complete:
             written = complete_table(options.table, options.output, random_state=options.random_state, say=say)
@@ -73,9 +74,12 @@ def compare_on_problem(options: argparse.Namespace) -> list[Path]:
     say("")
     results = compare_models(problem, random_state=options.random_state, say=say)
     diagnosis = diagnose(problem, results[0], random_state=options.random_state)
-    picture = draw_report(results, problem, diagnosis)
-    written = write_report(options.output, results, problem, picture)
+    say(f"{QUESTION} Training it at a few widths ...")
+    comparison = compare_widths(problem, results[0], random_state=options.random_state)
+    pictures = {PICTURE: draw_report(results, problem, diagnosis), WIDTHS_PICTURE: draw_widths(comparison)}
+    written = write_report(options.output, results, problem, pictures)
     say(f"\n{format_table(results)}\n\n{format_verdict(results, problem)}\n{format_diagnosis(diagnosis, problem)}")
+    say(format_widths(comparison))
     return written
 
 

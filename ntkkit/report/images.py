@@ -101,6 +101,11 @@ class TabulatedKernel(SklearnKernel):
         self.table = table
         self.depth = depth
 
+    @property
+    def network(self) -> Network:
+        """Whose kernel it is."""
+        return self.table.kernel.network.replace(depth=self.depth)
+
     def __call__(self, X: np.ndarray, Y: np.ndarray | None = None, eval_gradient: bool = False) -> np.ndarray:
         return self.table.block(self.depth, X, X if Y is None else Y)
 

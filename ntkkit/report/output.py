@@ -15,6 +15,7 @@ from ntkkit.report.run import Result
 from ntkkit.report.text import rank
 
 PICTURE = "report.png"
+WIDTHS_PICTURE = "widths.png"
 TABLE = "results.csv"
 
 
@@ -38,15 +39,15 @@ def check_directory(directory: Path) -> None:
         raise ReportError(f"cannot write the report to {directory}: {nearest} is {reason}; choose another --output")
 
 
-def write_report(directory: Path, results: list[Result], problem: Problem, picture: bytes) -> list[Path]:
-    """Write the picture and the CSV.
+def write_report(directory: Path, results: list[Result], problem: Problem, pictures: dict[str, bytes]) -> list[Path]:
+    """Write pictures, by name, and the CSV.
 
     Raises
     ------
     ReportError
         If the directory cannot be written to.
     """
-    return write_files(directory, {PICTURE: picture, TABLE: as_csv(results, problem).encode()})
+    return write_files(directory, {**pictures, TABLE: as_csv(results, problem).encode()})
 
 
 def write_files(directory: Path, contents: dict[str, bytes]) -> list[Path]:

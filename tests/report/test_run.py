@@ -145,7 +145,7 @@ def test_report_is_written_whole_and_replaces_the_last(images, tmp_path):
     problem, results, _ = images
     directory = tmp_path / "a" / "b"
     for content in (b"first", b"second"):
-        written = write_report(directory, results, problem, content)
+        written = write_report(directory, results, problem, {PICTURE: content})
     assert sorted(path.name for path in directory.iterdir()) == sorted([PICTURE, TABLE])
     assert written == [directory / PICTURE, directory / TABLE]
     assert written[0].read_bytes() == b"second"
@@ -159,7 +159,7 @@ def test_report_that_cannot_be_written_leaves_nothing(images, tmp_path, monkeypa
 
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(ReportError, match="No space left"):
-        write_report(tmp_path, results, problem, b"")
+        write_report(tmp_path, results, problem, {PICTURE: b""})
     assert list(tmp_path.iterdir()) == []
 
 
