@@ -15,7 +15,7 @@ from ntkkit import FullyConnected
 from ntkkit.display import KernelTrackingDisplay
 from ntkkit.finite import FiniteNetwork, KernelTracker, NetworkTrainer, TaskSequence, kernel_velocity
 
-STEPS, EVERY = 400, 20
+STEPS, LONGER, EVERY = 300, 160, 20
 SHIFTS = {"new classes": 0.0, "four of five classes kept": 0.67, "no shift": 1.0}
 
 
@@ -74,7 +74,7 @@ def draw(trackers, path):
     for column, (name, tracker) in zip(axes.T, trackers.items(), strict=True):
         for ax, metric in zip(column, ("velocity", "largest_eigenvalue", "alignment"), strict=True):
             KernelTrackingDisplay.from_tracker(tracker, metric, ax=ax)
-            ax.set_title("")
+            ax.set_title("", loc="left")
             ax.label_outer()
         column[0].set_yscale("log")
         column[0].set_title(name)
@@ -87,9 +87,9 @@ def main(widths=(64, 256, 1024), n_networks=3, picture="task_shift.png"):
     targets = tasks["new classes"].one_hot
     spikes = {}
     for width in widths:
-        drawn = picture and width == 256
+        drawn = picture and width == widths[len(widths) // 2]
         shown = tasks if drawn else {name: tasks[name] for name in SHIFTS}
-        longer = {"reports": EVERY, "then": STEPS} if drawn else {}
+        longer = {"reports": EVERY, "then": LONGER} if drawn else {}
         trackers = track(width, shown, targets, n_networks=n_networks, **longer)
         for name, tracker in trackers.items():
             before, after = velocities(tracker).mean(axis=0)

@@ -96,9 +96,9 @@ def test_example_lazy_to_rich(tmp_path):
 @pytest.mark.slow
 def test_example_task_shift(tmp_path):
     path = tmp_path / "shift.png"
-    spikes, exponent = load_example("task_shift").main(widths=(64, 256), n_networks=2, picture=path)
+    spikes, exponent = load_example("task_shift").main(widths=(64, 128), n_networks=2, picture=path)
     assert path.stat().st_size > 10_000
-    for width in (64, 256):
+    for width in (64, 128):
         new, kept, none = (spikes[width, name] for name in ("new classes", "four of five classes kept", "no shift"))
         assert new > 1.4 * kept
         assert kept > 1.4 * none
