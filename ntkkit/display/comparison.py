@@ -104,6 +104,8 @@ class ComparisonDisplay:
             If matplotlib is missing.
         """
         self.ax_ = ax = get_axes(ax, self)
+        from matplotlib.ticker import LogLocator, PercentFormatter
+
         self.figure_ = ax.figure
         self.errorbars_: list[Any] = []
         self.lines_: list[Any] = []
@@ -112,6 +114,8 @@ class ComparisonDisplay:
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
         ax.set_xticks(self.widths, [f"{width:g}" for width in self.widths])
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         ax.minorticks_off()
         ax.set_xlabel("width")
         ax.set_ylabel("relative distance from infinite width")
