@@ -96,7 +96,7 @@ def fit_log_loss(
 
 def prior_log_odds(labels: Labels, y: np.ndarray, weights: np.ndarray | None, *, class_weight: Any) -> Any:
     """Outputs at which probabilities are the shares of the classes in the weights; 0 without class weights."""
-    if class_weight is None:
+    if class_weight is None or weights is None:
         return 0.0
     logs = np.log([np.sum(weights, where=y == label) for label in labels.classes])
     return float(logs[1] - logs[0]) if len(logs) == 2 else logs - logs.mean()
