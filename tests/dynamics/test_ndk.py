@@ -1,5 +1,6 @@
 """The neural dynamical kernel: against a direct recursion, and in its limits."""
 
+import jax
 import numpy as np
 import pytest
 from references import ndk as reference
@@ -7,11 +8,33 @@ from sklearn.svm import SVC
 
 from ntkkit import NNGP, NTK, Convolutional, FullyConnected, NeuralKernelRegressor
 from ntkkit.dynamics import NDK
-from ntkkit.networks import Dense, Erf, LayerNorm, Relu, Serial
+from ntkkit.networks import (
+    ABRelu,
+    Abs,
+    Cos,
+    Dense,
+    Erf,
+    Exp,
+    Gaussian,
+    Hermite,
+    LayerNorm,
+    Monomial,
+    Polynomial,
+    Quadrature,
+    Rbf,
+    RectifiedMonomial,
+    Relu,
+    Serial,
+    SigmoidLike,
+)
 
 TIMES = np.array([0.0, 0.01, 0.5, 3.0, 20.0])
 SETTINGS = {"temperature": 0.2, "init_var": 0.49, "prior_var": 1.3}
 BIASED = {"weight_var": 1.5, "bias_var": 0.2}
+OTHERS = [
+    *(ABRelu(0.5, 1.2), Abs(), Cos(), Exp(), Gaussian(), Hermite(3), Monomial(2), Polynomial([0.1, 0.5, 0.2]), Rbf()),
+    *(RectifiedMonomial(2), SigmoidLike(), Quadrature(jax.numpy.tanh)),
+]
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +82,15 @@ def test_fluctuations_are_dissipated(X, activation, depth):
     _, covariance = ndk.with_covariance(X, t=2.0, s=[0.5 - step, 0.5 + step])
     derivative = (covariance[0, 1] - covariance[0, 0]) / (2 * step)
     np.testing.assert_allclose(derivative, 0.2 * ndk(X, t=2.0, s=0.5)[0, 0], rtol=1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", OTHERS, ids=str)
+def test_fluctuations_of_other_activations(X, activation):
+    ndk = NDK(Serial([Dense(0.7, 0.2), activation, Dense(0.7, 0.2)]), 0.2, init_var=1.3, prior_var=1.3)
+    step = 1e-5
+    kernel, covariance = ndk.with_covariance(X, t=2.0, s=[0.5 - step, 0.5, 0.5 + step])
+    np.testing.assert_allclose((covariance[0, 2] - covariance[0, 0]) / (2 * step), 0.2 * kernel[0, 1], rtol=1e-7)
 
 
 def test_at_two_times_it_is_a_kernel(X):
