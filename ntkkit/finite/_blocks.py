@@ -13,7 +13,7 @@ import numpy as np
 from ntkkit.engine.memory import check_available, parse_memory
 from ntkkit.engine.precision import in_x64
 from ntkkit.finite._functions import as_function, as_inputs, cast, check_params
-from ntkkit.finite._jacobians import Jacobians, by_products, bytes_between, contracted, jacobians, outputs_of
+from ntkkit.finite._jacobians import Jacobians, Sizes, by_products, contracted, jacobians, outputs_of, sizes_of
 from ntkkit.kernels.inputs import result_dtype
 from ntkkit.networks.value import check_count
 
@@ -55,9 +55,13 @@ class Evaluation:
         """Bytes that Jacobians may take; making them, as many."""
         return min(parse_memory("auto", jax.local_devices()), MOST_BYTES) / 2
 
-    @functools.cached_property
+    def sizes(self, *, structured: bool) -> Sizes:
+        """What one row makes."""
+        return in_x64(functools.partial(sizes_of, structured=structured), self.function, self.params, self.X)
+
+    @property
     def n_outputs(self) -> int:
-        return in_x64(jax.eval_shape, outputs_of, self.function, self.params, self.X[:1]).shape[1]
+        return self.sizes(structured=True).n_outputs
 
     @property
     def jacobians_fit(self) -> bool:
@@ -71,26 +75,16 @@ class Evaluation:
         found = [np.asarray(in_x64(compiled_outputs, self.function, self.params, part)) for part in rows]
         return np.concatenate(found)[: len(X)]
 
-    def bytes_of_row(self, structured: bool) -> int:
-        """What the Jacobians of one row take."""
-        shapes = in_x64(self._shapes, structured)
-        return sum(int(leaf.size) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
-
-    def _shapes(self, structured: bool) -> Any:
-        return jax.eval_shape(
-            functools.partial(jacobians, structured=structured), self.function, self.params, self.X[:1]
-        )
-
     def _rows_fitting(self, structured: bool) -> int:
-        return int(self.budget // max(self.bytes_of_row(structured), 1))
+        return int(self.budget // max(self.sizes(structured=structured).jacobian_bytes, 1))
 
     @property
     def rows_at_once(self) -> int:
         """How many rows are differentiated at once."""
         if self.batch_size is not None:
             return self.batch_size
-        between = in_x64(bytes_between, self.function, self.params, self.X[:1])
-        return max(1, min(BLOCK_ROWS, int(self.budget // (between * (1 + self.n_outputs)))))
+        n_outputs, _, between = self.sizes(structured=True)
+        return max(1, min(BLOCK_ROWS, int(self.budget // max(between * (1 + n_outputs), 1))))
 
     def empty(self, *lead: int) -> np.ndarray:
         """Room for the result, which must fit the machine."""
@@ -109,10 +103,10 @@ class Evaluation:
         """
         result = self.empty(len(groups))
         if self._rows_fitting(structured) < 2:
-            needed, budget = (f"{count / 1e9:.2g} GB" for count in (2 * self.bytes_of_row(structured), self.budget))
+            needed = 2 * self.sizes(structured=structured).jacobian_bytes / 1e9
             raise MemoryError(
-                f"The Jacobians of two inputs take {needed}, and there are {budget} for them: use "
-                "implementation='ntk_vector_products'."
+                f"The Jacobians of two inputs take {needed:.2g} GB, and there are {self.budget / 1e9:.2g} GB for them: "
+                "use implementation='ntk_vector_products'."
             )
         for rows, columns, part in self._blocks(groups, structured):
             result[:, rows, columns] = part

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ntkkit.finite._taps import Equations
@@ -101,9 +102,35 @@ def jacobians(function: Any, params: Any, X: Array, *, structured: bool = True) 
     return jax.vmap(functools.partial(_of_row, equations, leaves))(X)
 
 
-def bytes_between(function: Any, params: Any, X: Array) -> int:
-    """Bytes of all that lies between one row and its outputs."""
-    return _equations(function, params, X, structured=False).bytes_between
+class Sizes(NamedTuple):
+    """What one row makes: how many outputs, bytes of Jacobians, and bytes between it and its outputs."""
+
+    n_outputs: int
+    jacobian_bytes: int
+    bytes_between: int
+
+
+def sizes_of(function: Any, params: Any, X: Array, *, structured: bool) -> Sizes:
+    """The sizes for a row of X; found once for all parameters and hyperparameters alike in shape."""
+    leaves, structure = jax.tree.flatten((function, params, X[:1]))
+    shapes = (0.0 if np.ndim(leaf) == 0 else (leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves)
+    return _sizes(structure, tuple(shapes), structured)
+
+
+@functools.lru_cache(maxsize=256)
+def _sizes(structure: Any, shapes: tuple[Any, ...], structured: bool) -> Sizes:
+    between = 0
+
+    def probe(function: Any, params: Any, X: Array) -> tuple[Array, list[Jacobians]]:
+        nonlocal between
+        equations = _equations(function, params, X, structured=structured)
+        between = equations.bytes_between
+        return outputs_of(function, params, X), [_of_row(equations, jax.tree.leaves(params), X[0])]
+
+    leaves = [0.0 if shape == 0.0 else jax.ShapeDtypeStruct(*shape) for shape in shapes]
+    outputs, found = jax.eval_shape(probe, *jax.tree.unflatten(structure, leaves))
+    jacobian_bytes = sum(int(leaf.size) * leaf.dtype.itemsize for leaf in jax.tree.leaves(found))
+    return Sizes(outputs.shape[1], jacobian_bytes, between)
 
 
 def _equations(function: Any, params: Any, X: Array, *, structured: bool) -> Equations:

@@ -13,7 +13,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.utils import check_random_state
 
 from ntkkit.engine.precision import in_x64
-from ntkkit.finite._blocks import Evaluation, even_parts
+from ntkkit.finite._blocks import Evaluation, even_parts, filled
 from ntkkit.finite._jacobians import outputs_of
 from ntkkit.networks.value import check_count
 
@@ -156,11 +156,17 @@ class _Operator:
         return self._one(Y, v, longest)
 
     def _one(self, Y: np.ndarray, v: np.ndarray, longest: int) -> np.ndarray:
-        function, params = self.work.function, self.work.params
-        pulled = [_pull(function, params, Y[part], v[part]) for part in even_parts(len(Y), longest)]
+        function, params, X = self.work.function, self.work.params, self.work.X
+        of_rows, of_columns = even_parts(len(X), longest), even_parts(len(Y), longest)
+        height, width = of_rows[0].stop, of_columns[0].stop
+        pulled = (_pull(function, params, filled(Y[part], width), _with_zeros(v[part], width)) for part in of_columns)
         vectors = functools.reduce(lambda a, b: jax.tree.map(jnp.add, a, b), pulled)
-        parts = even_parts(len(self.work.X), longest)
-        return np.concatenate([np.asarray(_push(function, params, self.work.X[part], vectors)) for part in parts])
+        pushed = [np.asarray(_push(function, params, filled(X[part], height), vectors)) for part in of_rows]
+        return np.concatenate(pushed)[: len(X)]
+
+
+def _with_zeros(v: np.ndarray, length: int) -> np.ndarray:
+    return np.concatenate([v, np.zeros((length - len(v), *v.shape[1:]), v.dtype)])
 
 
 @jax.jit
