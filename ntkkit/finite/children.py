@@ -109,7 +109,7 @@ def spawn_children(
     >>> X = np.random.default_rng(0).standard_normal((32, 4)).astype(np.float32)
     >>> y = np.sign(X[:, :1])
     >>> net = FiniteNetwork(FullyConnected(depth=1), 8, "standard")
-    >>> trainer = NetworkTrainer(net, learning_rate=0.1, batch_size=8, n_epochs=4, random_state=0)
+    >>> trainer = NetworkTrainer(net, learning_rate=0.002, batch_size=8, n_epochs=4, random_state=0)
     >>> found = spawn_children(trainer, X, y, X, y, epochs=[0, 2], n_points=3)
     >>> found.errors.shape, found.barriers.shape
     ((2, 1, 3), (2, 1))

@@ -11,7 +11,7 @@ X = RANDOM.uniform(-1, 1, (256, 2)).astype(np.float32)
 Y = np.sign(np.sin(5 * X[:, :1]) * np.sin(5 * X[:, 1:]))  # a chessboard
 NET = FiniteNetwork(FullyConnected(depth=2), 32, "standard")
 TRAINER = NetworkTrainer(
-    NET, n_networks=16, loss="logistic", learning_rate=1.2e-3, batch_size=16, n_epochs=100, random_state=0
+    NET, n_networks=16, loss="logistic", learning_rate=3e-3, batch_size=16, n_epochs=200, random_state=0
 )
 
 
@@ -40,24 +40,29 @@ def test_errors_of_barriers():
 
 @pytest.fixture(scope="module")
 def family():
-    return spawn_children(TRAINER, X, Y, X, Y, epochs=[0, 20], n_points=5)
+    return spawn_children(TRAINER, X, Y, X, Y, epochs=[0, 60], n_points=5)
 
 
+@pytest.mark.slow
 def test_children_of_trained_parents_are_in_one_valley(family):
-    """Barriers are lower where children are spawned later, and the kernel of that time learns more."""
+    """Barriers are lower where children are spawned later, and the kernel of that time learns more.
+
+    With three seeds of 16 parents: barriers 0.04 to 0.07 and 0.01 to 0.03, errors of tangents 0.14 and 0.04 to 0.07.
+    """
     assert family.errors.shape == (2, 16, 5)
-    barriers, errors = family.barriers.mean(axis=1), family.child_errors.mean(axis=1)
-    drop = family.barriers[0] - family.barriers[1]
-    assert drop.mean() > 2.5 * drop.std(ddof=1) / 4
-    assert barriers[0] > 1.4 * barriers[1]
-    assert (errors < 0.25).all()
-    gain = family.linearized_errors[0] - family.linearized_errors[1]
-    assert gain.mean() > 2.5 * gain.std(ddof=1) / 4
+    first, later = family.barriers
+    assert (first - later).mean() > 1.5 * (first - later).std(ddof=1) / 4
+    assert first.mean() > 1.4 * later.mean()
+    assert (family.child_errors.mean(axis=1) < 0.2).all()
+    first, later = family.linearized_errors
+    assert first.mean() > 1.5 * later.mean()
+    assert (first - later).mean() > 3 * (first - later).std(ddof=1) / 4
 
 
+@pytest.mark.slow
 def test_the_table(family):
     frame = family.to_frame()
-    assert frame.epoch.tolist() == [0] * 16 + [20] * 16
+    assert frame.epoch.tolist() == [0] * 16 + [60] * 16
     np.testing.assert_array_equal(frame.barrier, family.barriers.ravel())
     np.testing.assert_allclose(frame.child_error, (family.errors[..., 0] + family.errors[..., -1]).ravel() / 2)
 
@@ -72,7 +77,7 @@ def test_a_line_of_two_classes_by_hand():
 ERRORS = {
     "order": ({}, [3, 1], "epochs must be increasing integers"),
     "none": ({}, [], "epochs must be increasing integers"),
-    "end": ({}, [0, 100], "epochs must be from 0 to 99"),
+    "end": ({}, [0, 200], "epochs must be from 0 to 199"),
     "same": ({"batch_size": None}, [0], "Children would be the same"),
     "centered": ({"centered": True}, [0], "centered=True is not for"),
 }
