@@ -61,8 +61,20 @@ def test_example_learned_kernel():
 
 
 @pytest.mark.slow
-def test_example_width():
-    assert -0.7 < load_example("width").main() < -0.3
+def test_example_width_comparison(tmp_path):
+    path = tmp_path / "width_comparison.png"
+    comparison = load_example("width_comparison").main(widths=(32, 128), n_networks=4, picture=path)
+    assert path.stat().st_size > 10_000
+    assert -0.8 < comparison.exponents["kernel_error"].value < -0.2
+
+
+@pytest.mark.slow
+def test_example_adversarial(tmp_path):
+    path = tmp_path / "adversarial.png"
+    (_, _, before), (kernel, own, chance) = load_example("adversarial").main((0.0, 0.05), 256, 2, path)
+    assert path.stat().st_size > 10_000
+    assert own - 0.02 <= kernel < before - 0.15
+    assert chance > before - 0.1
 
 
 @pytest.mark.slow
