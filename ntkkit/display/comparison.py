@@ -10,6 +10,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from ntkkit.display.style import BLUE, DARK, GREY, RED, clean, get_axes, set_title
 from ntkkit.finite.comparison import Comparison, Exponent
 
+FITTED = ("kernel_error", "difference", "bias", "drift")
 COLOURS = (BLUE, RED, DARK, GREY)
 
 
@@ -77,13 +78,13 @@ class ComparisonDisplay:
         """
         check_matplotlib_support(f"{cls.__name__}.from_comparison")
         fits = comparison.exponents
-        named = {
-            "tangent kernel, before training": (comparison.start_errors, fits["kernel_error"]),
-            "output of one network": (comparison.differences, fits["difference"]),
-            "mean output": (comparison.biases, fits["bias"]),
-            "kernel's change in training": (comparison.drifts, fits["drift"]),
+        distances = {
+            "tangent kernel, before training": comparison.start_errors,
+            "output of one network": comparison.differences,
+            "mean output": comparison.biases,
+            "kernel's change in training": comparison.drifts,
         }
-        distances, exponents = ({name: pair[part] for name, pair in named.items()} for part in (0, 1))
+        exponents = dict(zip(distances, (fits[name] for name in FITTED), strict=True))
         return cls(widths=comparison.widths, distances=distances, exponents=exponents).plot(ax)
 
     def plot(self, ax: Any = None) -> Self:

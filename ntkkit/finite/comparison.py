@@ -262,12 +262,12 @@ def compare(
                 parts.append((outputs, outputs - limit.continued(initial), *_kernel_changes(trained, probe, theta)))
                 done(count)
             found.append([np.concatenate(values) for values in zip(*parts, strict=True)])
-    outputs, *others = (np.stack(values) for values in zip(*found, strict=True))
+    outputs, deviations, start, end, drifts = (np.stack(values) for values in zip(*found, strict=True))
     n, errors, limit_error = len(X), None, None
     if Y_test is not None:
         errors = ((outputs[:, :, n:] - Y_test) ** 2).mean(axis=(2, 3))
         limit_error = float(((limit.mean[n:] - Y_test) ** 2).mean())
-    return Comparison(widths, limit, outputs, *others, errors, limit_error)
+    return Comparison(widths, limit, outputs, deviations, start, end, drifts, errors, limit_error)
 
 
 def _kernel_changes(trained: Any, probe: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

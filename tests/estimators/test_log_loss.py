@@ -24,14 +24,7 @@ def log_machine(kernel=None, **parameters):
 
 
 @pytest.mark.filterwarnings("ignore::scipy.linalg.LinAlgWarning")  # the checks have indefinite data
-@parametrize_with_checks(
-    [log_machine(RBF()), log_machine("precomputed"), log_machine(RBF(), train_time=3.0)],
-    expected_failed_checks=lambda estimator: (
-        {"check_decision_proba_consistency": "gives rows where a square matrix is wanted"}
-        if estimator.kernel == "precomputed"
-        else {}
-    ),
-)
+@parametrize_with_checks([log_machine(RBF()), log_machine(RBF(), train_time=3.0)])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 

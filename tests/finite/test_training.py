@@ -229,7 +229,8 @@ def test_a_loss_of_ones_own(small):
 
 
 def test_divergence_says_what_to_take():
-    with pytest.raises(ValueError, match=r"Training diverged at learning_rate=50.*it must be less than 0\.\d+; 0\.0\d+ is good"):
+    found = r"Training diverged at learning_rate=50.*it must be less than 0\.\d+; 0\.0\d+ is good"
+    with pytest.raises(ValueError, match=found):
         trainer(learning_rate=50.0, n_epochs=300).run(X, Y)
 
 
