@@ -220,8 +220,8 @@ def _targets(estimator: Any, y: Any) -> tuple[np.ndarray, bool]:
     n_outputs = estimator._coefficient_columns.shape[1]
     if targets.shape[1] != n_outputs:
         raise ValueError(
-            f"y has {targets.shape[1]} outputs, the machine {n_outputs}; NeuralKernelSVC of more than two classes needs "
-            "fit_intercept=False."
+            f"y has {targets.shape[1]} outputs, the machine {n_outputs}; NeuralKernelSVC of more than two classes "
+            "needs fit_intercept=False."
         )
     return targets, multiclass
 

@@ -14,6 +14,7 @@ from jax import Array
 from ntkkit.finite._training_steps import Rows, Settings
 from ntkkit.finite.losses import Loss
 from ntkkit.finite.parametrization import FiniteNetwork
+from ntkkit.networks.convolution import convolving_by_products
 
 # Steps of the power method: the largest eigenvalue is then right to a few per cent, from below.
 ITERATIONS = 30
@@ -77,7 +78,8 @@ def _top_eigenvalue(network: FiniteNetwork, params: Any, X: Array, weights: Arra
     def apply(params: Any) -> Array:
         return network.apply(params, X)
 
-    _, push = jax.linearize(apply, params)
+    with convolving_by_products():
+        _, push = jax.linearize(apply, params)
     pull = jax.linear_transpose(push, params)
 
     def step(_: Any, state: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -14,6 +14,7 @@ from jax import Array
 from ntkkit.finite._langevin_steps import _normal
 from ntkkit.finite.losses import Loss
 from ntkkit.finite.parametrization import FiniteNetwork
+from ntkkit.networks.convolution import convolving_by_products
 
 # Epochs that one call trains for, at most: what it records has room for so many.
 LEG = 64
@@ -134,7 +135,8 @@ def advance(
         return index + 1, at, losses, outside.at[index].set(loss)
 
     nothing = jnp.full((LEG, n_networks), jnp.nan)
-    return jax.lax.while_loop(going, step, (0, at, nothing, nothing))
+    with convolving_by_products():
+        return jax.lax.while_loop(going, step, (0, at, nothing, nothing))
 
 
 def _epoch(
@@ -215,4 +217,5 @@ def _judged(
 @jax.jit
 def outputs(network: FiniteNetwork, params: Any, X: Array) -> Array:
     """Outputs of all networks, (n_networks, n, k), one network at a time."""
-    return jax.lax.map(lambda one: network.apply(one, X), params)
+    with convolving_by_products():
+        return jax.lax.map(lambda one: network.apply(one, X), params)
