@@ -46,10 +46,12 @@ def timed(function):
 
 
 def whole(ndk, X, y, X_test, n_steps):
-    """The curve, timed; a first call of two steps compiles."""
+    """The curve, timed, after one step that compiles."""
     from ntkkit.dynamics import learning_curve
+    from ntkkit.dynamics.learning_curve import make_grid, make_memory
 
-    learning_curve(ndk, X, y, X_test, n_steps=2)
+    grid, _ = make_grid(ndk, X, None, n_steps)
+    make_memory(ndk, np.concatenate([X, X_test]), X, y[:, None], grid).step(1)
     return timed(lambda: learning_curve(ndk, X, y, X_test, n_steps=n_steps))
 
 
@@ -158,7 +160,9 @@ def plot(results, path):
     draw(of_steps, results["steps, all times"], 2, RED, "all times (erf), n = 100")
     of_size.set(xlabel="training points n", ylabel="seconds of processors")
     of_steps.set(xlabel="steps in time")
-    for ax in (of_size, of_steps):
+    for ax, places in ((of_size, SIZES), (of_steps, STEPS)):
+        ax.set_xticks(places, places)
+        ax.minorticks_off()
         ax.legend(frameon=False)
         clean(ax, grid="y")
     figure.suptitle("Learning curves; dotted: n squared, steps and steps squared")
