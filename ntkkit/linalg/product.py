@@ -13,8 +13,8 @@ def matmul(A: NDArray[np.floating], B: NDArray[np.floating]) -> NDArray[np.float
     numpy and scipy often bring an OpenBLAS each. Its threads go on spinning for a while after a product, and take the
     cores from the other's: on two of them a Cholesky factorisation by scipy takes twice as long after numpy's ``@``.
 
-    One column has a routine of its own, gemv: gemm takes twice as long for it, and was seen to take forty times as long
-    on two cores that other work used, too.
+    One column has a routine of its own, gemv: gemm takes half as long again for it, and was seen to take forty times as
+    long on two cores that other work used, too.
     """
     columns = B if B.ndim == 2 else B[:, None]
     if columns.shape[1] == 1 and A.size:
