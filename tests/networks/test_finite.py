@@ -7,7 +7,8 @@ import pytest
 from references.monte_carlo import slopes_and_deviations
 
 from ntkkit import FullyConnected
-from ntkkit.networks import Dense, Relu, Serial
+from ntkkit.networks import Conv, Dense, Relu, Serial
+from ntkkit.networks.convolution import convolving_by_products
 
 
 @pytest.mark.slow
@@ -56,3 +57,20 @@ def test_nested_networks_have_hidden_width_inside():
 def test_bad_sizes(bad):
     with pytest.raises(ValueError, match=r"must be >= 1, found 0"):
         FullyConnected().init(0, 3, **bad)
+
+
+@pytest.mark.parametrize("filter_shape", [(3, 2), (3,)])
+@pytest.mark.parametrize("padding", ["SAME", "VALID", "CIRCULAR"])
+def test_convolutions_by_products_are_the_same(filter_shape, padding, rng):
+    layer = Conv(filter_shape, strides=(2,) * len(filter_shape), padding=padding)
+    params = {
+        "weight": rng.standard_normal((*filter_shape, 2, 3)).astype(np.float32),
+        "bias": rng.standard_normal(3).astype(np.float32),
+    }
+    images = rng.standard_normal((4, *(7, 6)[: len(filter_shape)], 2)).astype(np.float32)
+    expected = layer.apply(params, images)
+    with convolving_by_products():
+        found = jax.jit(layer.apply)(params, images)
+        assert "conv_general_dilated" not in str(jax.make_jaxpr(layer.apply)(params, images))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert "conv_general_dilated" in str(jax.make_jaxpr(layer.apply)(params, images))
