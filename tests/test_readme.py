@@ -20,8 +20,8 @@ def load_example(name):
     return module
 
 
-def test_there_are_thirteen_snippets():
-    assert len(SNIPPETS) == 13
+def test_there_are_fifteen_snippets():
+    assert len(SNIPPETS) == 15
 
 
 def run_snippet(number):
@@ -37,7 +37,7 @@ def test_the_first_snippet_keeps_its_word():
     assert names["model"].score(names["X"][names["test"]], names["images"].target[names["test"]]) > 0.83
 
 
-@pytest.mark.parametrize("number", range(1, 13))
+@pytest.mark.parametrize("number", range(1, 15))
 def test_snippet_runs(number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some write files
     run_snippet(number)
