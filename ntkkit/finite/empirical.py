@@ -166,6 +166,7 @@ def empirical_ntk_by_layer(
     work = Evaluation.of(apply, params, X, Y, trace_outputs, batch_size)
     layers: dict[str, list[int]] = {}
     for i, (path, _) in enumerate(jax.tree_util.tree_leaves_with_path(work.params)):
-        layers.setdefault(jax.tree_util.keystr(path[:-1], simple=True, separator="/"), []).append(i)
+        layer, _, _ = jax.tree_util.keystr(path, simple=True, separator="/").rpartition("/")
+        layers.setdefault(layer, []).append(i)
     groups = tuple(map(tuple, layers.values()))
     return dict(zip(layers, work.by_jacobians(groups, structured=True), strict=True))

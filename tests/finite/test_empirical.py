@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from references.finite import normal_params
 from sklearn.base import clone
 from sklearn.svm import SVC
 
@@ -39,13 +40,6 @@ NETWORKS = {
     "recurrent": (Recurrent(activation="erf"), (5, 3)),
 }
 IMPLEMENTATIONS = ["structured", "jacobian_contraction", "ntk_vector_products"]
-
-
-def normal_params(network, shape, *, width, n_outputs, seed=0):
-    """As `network.init` has them, every entry standard normal; drawn by numpy, which compiles nothing."""
-    rng = np.random.default_rng(seed)
-    shapes = jax.eval_shape(lambda: network.init(0, shape, width=width, n_outputs=n_outputs))
-    return jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape), shapes)
 
 
 def drawn(name):
