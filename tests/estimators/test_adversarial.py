@@ -1,5 +1,6 @@
 """Adversarial examples: gradients that are right, changes within their bounds, and machines led astray."""
 
+import jax
 import numpy as np
 import pytest
 from sklearn.datasets import make_blobs
@@ -21,6 +22,7 @@ from ntkkit import (
     adversarial_examples,
     eigenvector_part,
 )
+from ntkkit.finite import FiniteNetwork, NetworkTrainer
 
 KERNEL = NTK(FullyConnected(depth=2))
 
@@ -163,3 +165,32 @@ def test_machines_without_gradients_are_refused(data):
         eigenvector_part(NeuralKernelSVC(KERNEL).fit(X, y), 0)
     with pytest.raises(ValueError, match="components must be integers from 0 to 39"):
         eigenvector_part(NeuralKernelClassifier(KERNEL).fit(X, y), [40])
+
+
+@pytest.mark.slow
+def test_a_wide_network_is_led_astray_as_much_as_by_its_own_gradient():
+    rng = np.random.default_rng(0)
+    X, X_test = rng.standard_normal((60, 20)), rng.standard_normal((400, 20))
+    y, y_test = (np.sign(part[:, :5].sum(axis=1) + part[:, 5] * part[:, 6]) for part in (X, X_test))
+    network = FiniteNetwork(FullyConnected(depth=1), 4096)
+    trained = NetworkTrainer(network, n_epochs=300, centered=True, random_state=0).run(X, y)
+    model = NeuralKernelClassifier(NTK(network.network), alpha=0.0, train_time=trained.time).fit(X, y)
+
+    def output(X):
+        return network.apply(trained.one(0), X).sum() - network.apply(initial, X).sum()
+
+    initial = jax.tree.map(lambda leaf: leaf[0], trained.initial_params)
+    with jax.enable_x64(True):
+        own = np.asarray(jax.grad(output)(X_test))
+    up = adversarial_examples(model, X_test, -np.ones(400), eps=1.0, norm="l2") - X_test
+    cosines = (own * up).sum(axis=1) / np.linalg.norm(own, axis=1)
+    assert np.mean(cosines) > 0.95
+
+    def accuracy(X):
+        return float((np.sign(trained.outputs(X)[0, :, 0]) == y_test).mean())
+
+    by_kernel = accuracy(adversarial_examples(model, X_test, y_test, eps=0.25))
+    by_itself = accuracy(X_test - 0.25 * y_test[:, None] * np.sign(own))
+    by_chance = accuracy(X_test + 0.25 * rng.choice([-1.0, 1.0], X_test.shape))
+    assert abs(by_kernel - by_itself) < 0.05
+    assert by_kernel < by_chance - 0.2
