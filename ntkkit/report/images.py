@@ -14,9 +14,8 @@ from ntkkit.estimators import ImageStandardizer, NeuralKernelClassifier
 from ntkkit.kernels import NTK
 from ntkkit.networks import Convolutional
 from ntkkit.networks.network import Network
-from ntkkit.report.models import NTK_MACHINE, Candidate, as_candidate
+from ntkkit.report.models import NTK_MACHINE, Candidate, as_candidate, finite_network
 from ntkkit.report.problem import CLOTHES, Grids, Problem, of_split
-from ntkkit.report.trained import TrainedNetwork
 
 # Training pictures, and as many to test on: the time of the kernels grows with the square.
 N_PICTURES = 120
@@ -132,9 +131,7 @@ def convolutional_machine(problem: Problem, X: np.ndarray, *, pooling: str) -> C
 def trained_cnn(problem: Problem, X: np.ndarray, *, chosen: dict[str, Any], random_state: int) -> Candidate:
     """The network of finite width behind the "gap" machine, trained by gradient descent."""
     grids, depth = problem.grids, chosen["depth"]
-    model = TrainedNetwork(
-        _network(problem, depth=depth), width=grids.width, n_epochs=grids.n_epochs, random_state=random_state
-    )
+    model = finite_network(_network(problem, depth=depth), grids, random_state=random_state)
     grid = {"learning_rate": list(grids.learning_rates)}
     return as_candidate(f"Trained CNN ({depth} x {grids.width})", model, [grid], problem)
 

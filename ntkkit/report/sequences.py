@@ -20,9 +20,15 @@ from ntkkit.kernels.sequences import as_sequences
 from ntkkit.model_selection import KernelSearchCV
 from ntkkit.networks import Recurrent
 from ntkkit.networks.sequences import lengths
-from ntkkit.report.models import NTK_MACHINE, Candidate, as_candidate, kernel_grid, support_vectors
+from ntkkit.report.models import (
+    NTK_MACHINE,
+    Candidate,
+    as_candidate,
+    finite_network,
+    kernel_grid,
+    support_vectors,
+)
 from ntkkit.report.problem import Grids, Problem, of_split
-from ntkkit.report.trained import TrainedNetwork
 
 SEQUENCE_GRIDS = Grids(
     depths=(1, 2),
@@ -81,7 +87,7 @@ def trained_rnn(problem: Problem, X: np.ndarray, *, chosen: dict[str, Any], rand
     """The network of finite width behind the chosen kernel, trained by gradient descent."""
     grids = problem.grids
     network = Recurrent(**{name: value for name, value in chosen.items() if name != "alpha"})
-    model = TrainedNetwork(network, width=grids.width, n_epochs=grids.n_epochs, random_state=random_state)
+    model = finite_network(network, grids, random_state=random_state)
     grid = {"learning_rate": list(grids.learning_rates)}
     return as_candidate(f"Trained RNN ({network.depth} x {grids.width})", model, [grid], problem)
 
