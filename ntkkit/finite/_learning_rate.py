@@ -21,7 +21,7 @@ ITERATIONS = 30
 # How many batches are looked at, where there is more than one.
 BATCHES = 4
 # How far the first step of Adam moves outputs, as a part of how far they are from their targets.
-FIRST_STEP = 0.2
+FIRST_STEP = 0.5
 # Of how many rows, at most.
 SEEN = 256
 # Learning rates, as a part of 1 / the fastest rate: they are stable up to 2 and 3.8, but kernels grow in training.

@@ -60,7 +60,7 @@ class NetworkTrainer(BaseEstimator):
     learning_rate : float, optional
         eta > 0. None measures one on the first network. With L the largest eigenvalue of its empirical NTK (of a few
         batches, if there are any) times a bound of the loss' second derivative, "sgd" takes 0.5 / L, 0.1 / L with
-        noise, and "momentum" 0.2 / L; "adam" a rate at which its first step moves outputs by a fifth of the targets.
+        noise, and "momentum" 0.2 / L; "adam" a rate at which its first step moves outputs by half of the targets.
     batch_size : int, optional
         Rows a step; rows that make no whole batch wait for the next epoch. None, or more than there are, takes all.
     n_epochs : int, default=200
