@@ -28,7 +28,7 @@ from ntkkit.networks.sequences import lengths
 from ntkkit.networks.value import check_count, check_real
 
 # How many numbers a network's training holds for each of its parameters, and for each number of its hidden layers.
-PER_PARAMETER, PER_ACTIVATION = 6, 3
+PER_PARAMETER, PER_ACTIVATION = 8, 3
 
 
 class NetworkTrainer(BaseEstimator):
@@ -85,8 +85,8 @@ class NetworkTrainer(BaseEstimator):
 
     Notes
     -----
-    A step costs about three evaluations of each network. Memory: that of six copies of all parameters and three of all
-    hidden layers of the rows of a batch, for all networks at once; what does not fit is refused before the start.
+    A step costs about three evaluations of each network. Memory: eight copies of all parameters and three of all hidden
+    layers of the rows of a batch, for all networks at once; what does not fit is refused before the start.
 
     References
     ----------

@@ -19,6 +19,7 @@ from ntkkit import (
     NeuralKernelRegressor,
     Recurrent,
 )
+from ntkkit.finite import trained
 
 LINE = FullyConnected(depth=0)
 NET = FullyConnected(depth=1)
@@ -35,7 +36,8 @@ def make(Estimator, network=NET, **params):
 @parametrize_with_checks(
     [make(Estimator, LINE, random_state=None) for Estimator in (FiniteNetworkRegressor, FiniteNetworkClassifier)]
 )
-def test_scikit_learn_checks(estimator, check):
+def test_scikit_learn_checks(estimator, check, monkeypatch):
+    monkeypatch.setattr(trained, "SMALLEST", 64)  # fewer numbers of rows are compiled
     check(estimator)
 
 
