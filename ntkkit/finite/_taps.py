@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.extend.core import Literal, jaxprs_in_params
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 # Steps of a weight on its way to the product which leave inner products of its gradients as they are.
 _ISOMETRIES = ("transpose", "reshape", "squeeze", "convert_element_type")
@@ -155,7 +155,7 @@ def _bytes_made(jaxpr: Any) -> int:
     rounds = [
         equation.params.get("length", 1) * _bytes_made(inner)
         for equation in jaxpr.eqns
-        for inner in jaxprs_in_params(equation.params)
+        for inner in _inner_equations(equation.params)
     ]
     return sum(aval.size * aval.dtype.itemsize for aval in made if hasattr(aval, "size")) + sum(rounds)
 
@@ -215,3 +215,11 @@ def _of_convolution(equation: Any, operand: int) -> Arranged | None:
         return z.reshape(-1, z.shape[-1])
 
     return arrange_inputs, arrange_outputs
+
+
+def _inner_equations(params: dict[str, Any]) -> Iterator[Jaxpr]:
+    """The functions among the parameters of an equation."""
+    for value in params.values():
+        for part in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(part, ClosedJaxpr | Jaxpr):
+                yield part.jaxpr if isinstance(part, ClosedJaxpr) else part
