@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import norm
-from sklearn.base import clone
 
 from ntkkit.estimators import NeuralKernelClassifierCV, NeuralKernelRegressor, NeuralKernelRegressorCV
 from ntkkit.kernels import NNGP, NTK
 from ntkkit.linalg import eigen, entry_error
 from ntkkit.networks import FullyConnected
-from ntkkit.report.models import prepared_rows
+from ntkkit.report.models import prepared_rows, prepared_tests
 from ntkkit.report.problem import Problem
 from ntkkit.report.run import Result, tuning_rows
 
@@ -57,11 +56,7 @@ def diagnose(problem: Problem, wide: Result, *, random_state: int) -> Diagnosis:
     network (NNGP) of these hyperparameters, its noise and its scale chosen by marginal likelihood.
     """
     rows = tuning_rows(problem, random_state=random_state)
-    X, y = prepared_rows(problem, rows), problem.y_train[rows]
-    test = problem.X_test
-    if problem.prepare != "passthrough":
-        frame = problem.X_train.iloc[rows] if hasattr(problem.X_train, "iloc") else problem.X_train[rows]
-        test = clone(problem.prepare).fit(frame).transform(test)
+    X, y, test = prepared_rows(problem, rows), problem.y_train[rows], prepared_tests(problem, rows)
     chosen = float(wide.chosen["alpha"])
     if problem.task == "classification":
         return _of_labels(wide.kernel, X, y, test, problem.y_test, chosen)

@@ -74,6 +74,14 @@ def prepared_rows(problem: Problem, rows: np.ndarray) -> np.ndarray:
     return clone(problem.prepare).fit_transform(X)
 
 
+def prepared_tests(problem: Problem, rows: np.ndarray) -> np.ndarray:
+    """The test rows as models see them that are trained on these training rows."""
+    if problem.prepare == "passthrough":
+        return problem.X_test
+    X = problem.X_train.iloc[rows] if hasattr(problem.X_train, "iloc") else problem.X_train[rows]
+    return clone(problem.prepare).fit(X).transform(problem.X_test)
+
+
 def ntk_machine(problem: Problem, X: np.ndarray) -> Candidate:
     """Kernel ridge with the NTK of a fully connected ReLU network: the infinitely wide, fully trained network.
 

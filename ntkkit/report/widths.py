@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from sklearn.base import clone
 
 from ntkkit.finite import Comparison, compare
-from ntkkit.report.models import prepared_rows
+from ntkkit.report.models import prepared_rows, prepared_tests
 from ntkkit.report.problem import Problem
 from ntkkit.report.run import Result, subsample
 
@@ -21,7 +20,7 @@ def compare_widths(problem: Problem, wide: Result, *, random_state: int) -> Comp
     """Train the chosen network on some of the training rows, at a few widths; a hidden layer at least."""
     rows = subsample(problem.y_train, N_ROWS, task=problem.task, random_state=random_state)
     tests = subsample(problem.y_test, N_ROWS, task=problem.task, random_state=random_state)
-    X, X_test = prepared_rows(problem, rows), _prepared_tests(problem, rows, tests)
+    X, X_test = prepared_rows(problem, rows), prepared_tests(problem, rows)[tests]
     network = wide.kernel.network
     return compare(
         network.replace(depth=max(1, network.depth)),
@@ -51,15 +50,6 @@ def draw_widths(comparison: Comparison) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-def _prepared_tests(problem: Problem, rows: np.ndarray, tests: np.ndarray) -> np.ndarray:
-    """Test rows, as the models that are trained on those rows see them."""
-    train, test = (
-        part.iloc[index] if hasattr(part, "iloc") else part[index]
-        for part, index in ((problem.X_train, rows), (problem.X_test, tests))
-    )
-    return test if problem.prepare == "passthrough" else clone(problem.prepare).fit(train).transform(test)
 
 
 def _targets(problem: Problem, rows: np.ndarray) -> np.ndarray:
