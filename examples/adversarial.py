@@ -55,13 +55,10 @@ def try_sizes(model, networks, X, y, sizes, rng):
     for eps in sizes:
         by_kernel = adversarial_examples(model, X, y, eps=eps).astype(X.dtype)
         own = X - eps * y[:, None] * np.sign(gradients)
-        by_themselves = [accuracy_of_one(networks, i, own[i], y) for i in range(networks.n_networks)]
-        rows.append((accuracy(networks, by_kernel, y), np.mean(by_themselves), accuracy(networks, X + eps * signs, y)))
+        by_themselves = [accuracy(networks, moved, y)[index] for index, moved in enumerate(own)]
+        by_chance = accuracy(networks, X + eps * signs, y)
+        rows.append([np.mean(part) for part in (accuracy(networks, by_kernel, y), by_themselves, by_chance)])
     return np.array(rows)
-
-
-def accuracy_of_one(networks, index, X, y):
-    return float((np.sign(networks.outputs(X)[index, :, 0]) == y).mean())
 
 
 def feature_accuracies(model, X, y, eps, n_features):
