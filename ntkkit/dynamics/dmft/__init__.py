@@ -1,0 +1,5 @@
+"""Dynamical mean-field theory of networks that learn features."""
+
+from ntkkit.dynamics.dmft.mean_field import MeanField, solve
+
+__all__ = ["MeanField", "solve"]
