@@ -147,7 +147,8 @@ def _draw_layers(
         below, slope, curvature = (np.array(part) for part in _curvatures(problem.activation, source))
         ups.append((source, fit, slope, curvature))
     readout_fit = _fit(below, lazy.features[-1])
-    back, layers = np.broadcast_to(readout, below.shape), []
+    back = np.broadcast_to(readout, below.shape)
+    layers: list[Layer] = []
     for index in reversed(range(depth)):
         source, fit, slope, curvature = ups[index]
         fit_back = np.eye(len(source))
@@ -256,7 +257,8 @@ def _go_up(
     """Features of all layers at a time, and A of the readout, with E[r r] for a factor."""
     weight, depth = problem.variances.weight, len(layers)
     n_points, n_times = now.errors.shape[1], len(now.errors)
-    after, ups = [], []
+    after: list[History] = []
+    ups: list[_Up] = []
     source, covariance = layers[0].source, jnp.broadcast_to(first[:, None], (n_points, n_times, n_points))
     response = jnp.zeros_like(now.unit)
     for index, (layer, history) in enumerate(zip(layers, histories, strict=True)):

@@ -90,15 +90,15 @@ def solve(
 
     The limit of `FiniteNetwork(network, width, "mup", gamma0)` as the width grows: outputs f(theta) / (gamma0 sqrt N),
     less those at the start, under full-batch gradient descent on (1 / 2n) sum (y - f)^2 at the rate
-    learning_rate gamma0^2 N. (`NetworkTrainer` minimises the sum: its learning rate is learning_rate / n.) Preactivations h
-    and gradients g = phi'(h) z of a unit follow, with c = gamma0 learning_rate / n and Delta = y - f,
+    learning_rate gamma0^2 N. (`NetworkTrainer` minimises the sum: its learning rate is learning_rate / n.)
+    Preactivations h and gradients g = phi'(h) z of a unit follow, with c = gamma0 learning_rate / n and Delta = y - f,
 
         h_l(t) = u_l(t) + sum_(s < t) [A_(l-1)(t, s) + c (w Phi_(l-1)(t, s) + b) Delta(s)] g_l(s),
         z_l(t) = r_l(t) + sum_(s <= t) B_l(t, s) phi(h_l(s)) + sum_(s < t) c w G_(l+1)(t, s) Delta(s) phi(h_l(s)),
 
     with Gaussian u_l of covariance w Phi_(l-1) + b and r_l of covariance w G_(l+1), Phi = E[phi phi], G = E[g g], and
-    responses A_l = w E[d phi(h_l) / d r_l], B_(l-1) = w E[d g_l / d u_l]. gamma0 is the strength of feature learning; as
-    it goes to 0, f is that of the NTK, to 1e-6 from gamma0 = 1e-4 on.
+    responses A_l = w E[d phi(h_l) / d r_l], B_(l-1) = w E[d g_l / d u_l]. gamma0 is the strength of feature learning;
+    as it goes to 0, f is that of the NTK, to 1e-6 from gamma0 = 1e-4 on.
 
     Equations of linear networks close, and are solved exactly. Otherwise expectations are means over populations of
     units, whose error falls like 1 / sqrt(n_units n_populations) or faster, and vanishes with gamma0. Nothing at a time
@@ -147,8 +147,8 @@ def solve(
     Notes
     -----
     One hidden layer costs n_units (n + m) d n_steps a population; more cost n_units ((n + m) n_steps)^3, and
-    64 n_units ((n + m) n_steps)^2 bytes for each hidden layer but the first. Of two hidden layers, 3 points and 20 steps
-    take a second a population, 10 points and 20 steps nine and 3 GB.
+    64 n_units ((n + m) n_steps)^2 bytes for each hidden layer but the first. Of two hidden layers, 3 points and 20
+    steps take a second a population, 10 points and 20 steps nine seconds and 3 GB.
 
     References
     ----------
@@ -163,7 +163,7 @@ def solve(
     >>> network = FullyConnected(depth=1, activation="identity", weight_var=1.0, bias_var=0.0)
     >>> theory = dmft.solve(network, [[1.0]], [1.0], gamma0=2.0, learning_rate=0.001, n_steps=500)
     >>> theory.ntk[-1].round(2), (2 * (1 + (2 * theory.predictions[-1]) ** 2) ** 0.5).round(2)
-    (array([[3.27]]), array([3.27]))
+    (array([[3.57]]), array([3.57]))
     """
     check_count(n_steps, "n_steps", low=1)
     check_count(n_populations, "n_populations", low=2)
@@ -179,7 +179,7 @@ def solve(
                 paths.append(in_x64(sample, np.random.default_rng(seed)))
                 done(1)
     mean: Path = jax.tree.map(lambda *parts: np.mean(parts, axis=0), *paths)
-    _check_stable(problem, mean)
+    check_stable(problem, mean)
     spread = np.std([path.predictions for path in paths], axis=0, ddof=1 if len(paths) > 1 else 0)
     return MeanField(
         times=problem.learning_rate * np.arange(problem.n_times),
@@ -230,7 +230,14 @@ def check_units(problem: Problem, n_units: Any) -> None:
         )
 
 
-def _check_stable(problem: Problem, path: Path) -> None:
+def check_stable(problem: Problem, path: Path) -> None:
+    """Check that training did not diverge.
+
+    Raises
+    ------
+    ValueError
+        If it did; with the learning rate at which it would not.
+    """
     n = len(problem.targets)
     errors = np.abs(problem.targets - path.predictions[:, :n]).max(axis=1)
     bad = ~(errors <= DIVERGED * max(errors[0], np.finfo(float).tiny))
@@ -238,9 +245,9 @@ def _check_stable(problem: Problem, path: Path) -> None:
         return
     at = int(bad.argmax())
     before, largest = (float(np.linalg.eigvalsh(path.ntk[t][:n, :n])[-1]) for t in (0, max(at - 1, 0)))
+    rate = problem.learning_rate
     raise ValueError(
-        f"Training diverges at step {at}: with learning_rate={problem.learning_rate:.3g}, learning_rate * lambda / n is "
-        f"{problem.learning_rate * largest / n:.3g}, lambda the largest eigenvalue of the NTK, which has grown from "
-        f"{before:.3g} to {largest:.3g}; above 2 steps overshoot. Take learning_rate={n / (2 * largest):.2g} or less, or a "
-        "smaller gamma0."
+        f"Training diverges at step {at}: steps overshoot where learning_rate * lambda / n is above 2, lambda the "
+        f"largest eigenvalue of the NTK; with learning_rate={rate:.3g} it went from {rate * before / n:.3g} to "
+        f"{rate * largest / n:.3g}. Take learning_rate={n / (2 * largest):.2g} or less, or a smaller gamma0."
     )

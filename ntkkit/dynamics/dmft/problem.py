@@ -107,8 +107,8 @@ def make_problem(
 
     Raises
     ------
-    TypeError, ValueError
-        For another network, bad input, or parameters out of range.
+    ValueError
+        For bad input, or parameters out of range. And TypeError for another network.
     """
     variances = check_network(network)
     points = [check_inputs(X, kind=network.input_kind, input_shape=network.input_shape).astype(np.float64)]
@@ -162,8 +162,11 @@ def check_network(network: Any) -> Variances:
     (readout,) = network.readout()
     assert isinstance(readout, Dense)
     return Variances(
-        *map(float, (network.weight_var, network.bias_var, readout.weight_var, readout.bias_var)),
-        tuple(float(index >= network.n_frozen_layers) for index in range(network.depth)),
+        weight=float(network.weight_var),
+        bias=float(network.bias_var),
+        readout_weight=float(readout.weight_var),
+        readout_bias=float(readout.bias_var),
+        trained=tuple(float(index >= network.n_frozen_layers) for index in range(network.depth)),
     )
 
 
@@ -175,12 +178,13 @@ def first_features(network: FullyConnected, X: np.ndarray) -> np.ndarray:
 
 
 @jax.jit
-def _lazy(network: FullyConnected, X: Array) -> tuple[list[Array], list[Array], list[Array], list[Array], Array]:
+def _lazy(network: FullyConnected, X: Array) -> tuple[Any, ...]:
     scaled = X if network.input_scale is None else X * jnp.asarray(network.input_scale)
     state = tile_state(scaled, scaled, same=True)
     preactivations, derivatives, features = [], [], []
     for index in range(network.depth):
         dense, activation = network.block(index)
+        assert isinstance(activation, Activation)
         state = dense.propagate(state)
         preactivations.append(state.covariance)
         derivatives.append(activation.dual(state)[2])

@@ -52,7 +52,7 @@ def unit_outputs(activation: Activation, units: Units, features: Array) -> tuple
     return phi, slope * units.readout[:, None], units.readout[:, None] * phi
 
 
-def learn(problem: Problem, units: Units, features: Array, errors: Array) -> Units:
+def learn(problem: Problem, units: Units, features: Any, errors: Any) -> Units:
     """Units after a step, from the errors (n,) at the training points, whose features these are."""
     phi, gradient, _ = unit_outputs(problem.activation, units, features)
     return Units(
