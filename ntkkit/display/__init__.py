@@ -6,6 +6,7 @@ from ntkkit.display.completion import CompletionDisplay
 from ntkkit.display.learning_curve import LearningCurveDisplay
 from ntkkit.display.matrix import KernelMatrixDisplay
 from ntkkit.display.path import RidgePathDisplay
+from ntkkit.display.regime import RegimeDisplay
 from ntkkit.display.surface import SearchSurfaceDisplay
 from ntkkit.display.tracking import KernelTrackingDisplay
 
@@ -16,6 +17,7 @@ __all__ = [
     "KernelTrackingDisplay",
     "LearningCurveDisplay",
     "PredictionBandDisplay",
+    "RegimeDisplay",
     "RidgePathDisplay",
     "SearchSurfaceDisplay",
 ]

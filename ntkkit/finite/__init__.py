@@ -21,6 +21,7 @@ from ntkkit.finite.metrics import (
     top_mass,
 )
 from ntkkit.finite.parametrization import FiniteNetwork
+from ntkkit.finite.regimes import RegimeReport, regime_report
 from ntkkit.finite.spectrum import empirical_ntk_matvec, top_eigenpairs
 from ntkkit.finite.stability import EdgeOfStability, align_by_learning_rate, sharpness
 from ntkkit.finite.tasks import Task, TaskSequence
@@ -41,6 +42,7 @@ __all__ = [
     "NetworkTrainer",
     "ParentChild",
     "Predictions",
+    "RegimeReport",
     "Simulation",
     "Task",
     "TaskSequence",
@@ -63,6 +65,7 @@ __all__ = [
     "machine_accuracy",
     "network_outputs",
     "polar_dynamics",
+    "regime_report",
     "sharpness",
     "spawn_children",
     "stability_ratio",

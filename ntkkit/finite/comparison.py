@@ -14,6 +14,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from ntkkit.engine.progress import Progress, reporting
 from ntkkit.finite._limit import TrainedLimit, trained_limit
+from ntkkit.finite._together import check_widths, runs_of
 from ntkkit.finite.distances import frobenius_distance
 from ntkkit.finite.empirical import empirical_ntk
 from ntkkit.finite.parametrization import FiniteNetwork
@@ -26,8 +27,6 @@ from ntkkit.networks.value import check_count, check_real
 
 # Rows on which tangent kernels are compared, at most: evenly spaced among those of training.
 PROBED = 64
-# Parameters of the networks that are trained together, at most.
-TOGETHER = 2**24
 # Draws of the bootstrap over networks, which the intervals of exponents are from.
 N_DRAWS = 500
 
@@ -241,7 +240,7 @@ def compare(
     >>> bool(wide < narrow)
     True
     """
-    widths = _check_widths(widths)
+    widths = check_widths(widths)
     check_count(n_networks, "n_networks", low=2)
     X, Y, X_test, Y_test = _check_data(network, X, y, X_test, y_test)
     points = X if X_test is None else np.concatenate([X, X_test])
@@ -253,7 +252,7 @@ def compare(
         for width in widths:
             finite = FiniteNetwork(network, width)
             parts = []
-            for part, count in enumerate(_parts(finite, X, Y, n_networks)):
+            for part, count in enumerate(runs_of(finite, X, Y.shape[1], n_networks)):
                 trained = NetworkTrainer(
                     finite,
                     n_networks=count,
@@ -292,25 +291,6 @@ def _bias(deviations: np.ndarray, mean: np.ndarray) -> float:
     noise = deviations.var(axis=0, ddof=1) / len(deviations)
     square = (deviations.mean(axis=0) ** 2 - noise).mean()
     return math.sqrt(max(square, 0.0) / (mean**2).mean())
-
-
-def _parts(network: FiniteNetwork, X: np.ndarray, Y: np.ndarray, n_networks: int) -> list[int]:
-    """How many networks are trained together, run by run: equal numbers, which are compiled once."""
-    shape = X.shape[1:]
-    params = jax.eval_shape(lambda: network.init(jax.random.key(0), shape, n_outputs=Y.shape[1]))
-    n_params = sum(leaf.size for leaf in jax.tree.leaves(params))
-    n_runs = -(-n_networks // max(1, TOGETHER // n_params))
-    size = -(-n_networks // n_runs)
-    return [min(size, n_networks - start) for start in range(0, n_networks, size)]
-
-
-def _check_widths(widths: Any) -> tuple[int, ...]:
-    if not isinstance(widths, (list, tuple, np.ndarray)) or not len(widths):
-        raise ValueError(f"widths must be a list of integers, found {widths!r}.")
-    checked = tuple(check_count(width, "widths", low=1) for width in widths)
-    if (np.diff(checked) <= 0).any():
-        raise ValueError(f"widths must increase, found {widths!r}.")
-    return checked
 
 
 def _check_data(
