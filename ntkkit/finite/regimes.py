@@ -109,7 +109,7 @@ def regime_report(
     n_steps: int = 100,
     widths: Sequence[int] = (64, 256, 1024),
     n_networks: int = 16,
-    n_units: int = 1024,
+    n_units: int | None = None,
     random_state: Any = None,
     progress: Progress = False,
 ) -> RegimeReport:

@@ -31,23 +31,25 @@ class _Layer(NamedTuple):
         shapes = points, times, points, (size, n_times), (n_times, size), times, points, times
         return cls(*map(np.zeros, shapes))
 
-    def move_features(self, pull: np.ndarray, now: slice, known: slice) -> None:
+    def move_features(self, pull: np.ndarray, now: slice, t: int) -> None:
         """h = u + pull z at new (time, point), and its covariances with all that is known."""
-        self.h_by_u[now] = pull @ self.z_by_u
-        self.h_by_u[now, now] += np.eye(len(pull))
-        self.h_by_r[now] = pull @ self.z_by_r
-        rows = self.h_by_u[now] @ self.sources @ self.h_by_u[known].T
-        rows += self.h_by_r[now] @ self.back_sources @ self.h_by_r[known].T
+        known, past = slice(now.stop), slice(t)
+        self.h_by_u[now, : now.start] = pull[:, past] @ self.z_by_u[past, : now.start]
+        self.h_by_u[now, now] = np.eye(len(pull))
+        self.h_by_r[now, past] = pull[:, past] @ self.z_by_r[past, past]
+        rows = self.h_by_u[now, known] @ self.sources[known, known] @ self.h_by_u[known, known].T
+        rows += self.h_by_r[now, past] @ self.back_sources[past, past] @ self.h_by_r[known, past].T
         self.features[now, known], self.features[known, now] = rows, rows.T
 
-    def move_gradients(self, pull: np.ndarray, t: int) -> None:
+    def move_gradients(self, pull: np.ndarray, now: slice, t: int) -> None:
         """z = r + pull h at a new time, and its covariances with earlier ones."""
-        self.z_by_u[t] = pull @ self.h_by_u
-        self.z_by_r[t] = pull @ self.h_by_r
-        self.z_by_r[t, t] += 1
-        row = self.z_by_u[: t + 1] @ (self.sources @ self.z_by_u[t])
-        row += self.z_by_r[: t + 1] @ (self.back_sources @ self.z_by_r[t])
-        self.gradients[t, : t + 1] = self.gradients[: t + 1, t] = row
+        known, times = slice(now.stop), slice(t + 1)
+        self.z_by_u[t, known] = pull[known] @ self.h_by_u[known, known]
+        self.z_by_r[t, :t] = pull[known] @ self.h_by_r[known, :t]
+        self.z_by_r[t, t] = 1
+        row = self.z_by_u[times, known] @ (self.sources[known, known] @ self.z_by_u[t, known])
+        row += self.z_by_r[times, times] @ (self.back_sources[times, times] @ self.z_by_r[t, times])
+        self.gradients[t, times] = self.gradients[times, t] = row
 
 
 def solve_linear(problem: Problem, lazy: Lazy) -> Path:
@@ -81,7 +83,7 @@ def _up(problem: Problem, layers: list[_Layer], first: np.ndarray, errors: np.nd
     for layer, is_trained in zip(layers, trained, strict=True):
         layer.sources[now, known], layer.sources[known, now] = covariance[:, known], covariance[:, known].T
         learned = (covariance * errors.ravel()).reshape(n_points, n_times, n_points).sum(axis=2)
-        layer.move_features(response + is_trained * problem.pace * learned, now, known)
+        layer.move_features(response + is_trained * problem.pace * learned, now, t)
         response = weight * layer.h_by_r[now]
         covariance = weight * layer.features[now] + bias
     if not layers:
@@ -94,10 +96,12 @@ def _up(problem: Problem, layers: list[_Layer], first: np.ndarray, errors: np.nd
 def _down(problem: Problem, layers: list[_Layer], errors: np.ndarray, t: int) -> None:
     """Gradients of all layers at time t."""
     weight, _, readout_weight, _, trained = problem.variances
+    n_points = errors.shape[1]
+    now = slice(t * n_points, (t + 1) * n_points)
     response, covariance, rate = np.zeros(errors.size), np.full(len(errors), readout_weight), 1.0
     for layer, is_trained in zip(reversed(layers), reversed(trained), strict=True):
         layer.back_sources[t, : t + 1] = layer.back_sources[: t + 1, t] = covariance[: t + 1]
-        layer.move_gradients(response + rate * problem.pace * (covariance[:, None] * errors).ravel(), t)
+        layer.move_gradients(response + rate * problem.pace * (covariance[:, None] * errors).ravel(), now, t)
         response, covariance, rate = weight * layer.z_by_u[t], weight * layer.gradients[t], is_trained
 
 

@@ -81,7 +81,7 @@ def solve(
     gamma0: float = 1.0,
     learning_rate: float | None = None,
     n_steps: int = 100,
-    n_units: int = 1024,
+    n_units: int | None = None,
     n_populations: int = 4,
     random_state: Any = None,
     progress: Progress = False,
@@ -123,8 +123,8 @@ def solve(
         before the kernel grows.
     n_steps : int, default=100
         >= 1.
-    n_units : int, default=1024
-        Units of a population, a power of 2, more than 2 (n + m).
+    n_units : int, optional
+        Units of a population, a power of 2, more than 2 (n + m). None takes 8192 with one hidden layer, 1024 with more.
     n_populations : int, default=4
         >= 2. Independent ones: their spread gives standard errors.
     random_state : int, RandomState instance or None, default=None
@@ -191,10 +191,11 @@ def solve(
     )
 
 
-def _choose(problem: Problem, lazy: Lazy, n_units: int) -> Callable[[np.random.Generator], Path] | None:
+def _choose(problem: Problem, lazy: Lazy, n_units: int | None) -> Callable[[np.random.Generator], Path] | None:
     """What solves the equations from one draw of units; None where nothing must be drawn."""
     if problem.depth == 0 or isinstance(problem.activation, Identity):
         return None
+    n_units = (8192 if problem.depth == 1 else 1024) if n_units is None else n_units
     check_units(problem, n_units)
     n_points, n_times = len(problem.features), problem.n_times
     check_memory(

@@ -19,7 +19,7 @@ from ntkkit.networks.activations import Activation, resolve_activation
 from ntkkit.networks.dense import Dense
 from ntkkit.networks.families import FullyConnected
 from ntkkit.networks.quadrature import warn_of_quadrature
-from ntkkit.networks.state import tile_state
+from ntkkit.networks.state import State, tile_state
 from ntkkit.networks.value import check_real
 
 # What a derivative may change by between neighbouring numbers without a kink: that of relu changes by 1.
@@ -126,7 +126,7 @@ def make_problem(
             raise ValueError(f"{name} must be positive, found 0.")
     rows = np.concatenate(points)
     warn_of_quadrature(network, [rows], np.dtype(np.float64))
-    lazy = Lazy(*jax.tree.map(np.array, in_x64(_lazy, network, rows)))
+    lazy: Lazy = in_x64(_lazy, network, rows)
     n = len(targets)
     if learning_rate is None:
         largest = float(np.linalg.eigvalsh(lazy.ntk[:n, :n])[-1])
@@ -177,28 +177,48 @@ def first_features(network: FullyConnected, X: np.ndarray) -> np.ndarray:
     return np.column_stack([weights, np.full(len(X), np.sqrt(float(network.bias_var)))])
 
 
-@jax.jit
-def _lazy(network: FullyConnected, X: Array) -> tuple[Any, ...]:
-    scaled = X if network.input_scale is None else X * jnp.asarray(network.input_scale)
-    state = tile_state(scaled, scaled, same=True)
-    preactivations, derivatives, features = [], [], []
+def _lazy(network: FullyConnected, X: np.ndarray) -> Lazy:
+    scaled = X if network.input_scale is None else X * np.asarray(network.input_scale)
+    state = _start(scaled)
+    preactivations: list[np.ndarray] = []
+    derivatives: list[np.ndarray] = []
+    features: list[np.ndarray] = []
     for index in range(network.depth):
         dense, activation = network.block(index)
         assert isinstance(activation, Activation)
-        state = dense.propagate(state)
-        preactivations.append(state.covariance)
-        derivatives.append(activation.dual(state)[2])
-        state = activation.propagate(state)
-        features.append(state.covariance)
+        state, *kernels = _block(dense, activation, state)
+        for found, kernel in zip((preactivations, derivatives, features), kernels, strict=True):
+            found.append(np.array(kernel))
     readout = network.readout()[0]
     assert isinstance(readout, Dense)
-    state = readout.propagate(state)
-    preactivations.append(state.covariance)
-    above, gradients = readout.weight_var, []
+    covariance, ntk = _end(readout, state)
+    gradients: list[np.ndarray] = []
     for derivative in reversed(derivatives):
-        gradients.append(above * derivative)
-        above = network.weight_var * gradients[-1]
-    return preactivations, derivatives, features, gradients[::-1], state.ntk
+        above = network.weight_var * gradients[0] if gradients else readout.weight_var
+        gradients.insert(0, above * derivative)
+    return Lazy([*preactivations, np.array(covariance)], derivatives, features, gradients, np.array(ntk))
+
+
+@jax.jit
+def _start(X: Array) -> State:
+    return tile_state(X, X, same=True)
+
+
+@jax.jit
+def _block(dense: Dense, activation: Activation, state: State) -> tuple[State, Array, Array, Array]:
+    """A hidden layer, compiled once for all of a network: E[h h], E[phi' phi'] and E[phi phi]."""
+    state = dense.propagate(state)
+    after = activation.propagate(state._replace(ntk=jnp.zeros_like(state.delta) if state.ntk is None else state.ntk))
+    derivative = activation.dual(state)[2]
+    assert derivative is not None
+    return after, state.covariance, derivative, after.covariance
+
+
+@jax.jit
+def _end(readout: Dense, state: State) -> tuple[Array, Array]:
+    state = readout.propagate(state)
+    assert state.ntk is not None
+    return state.covariance, state.ntk
 
 
 def slopes(activation: Activation, h: Array) -> tuple[Array, Array]:
@@ -215,14 +235,15 @@ def curvatures(activation: Activation, h: Array) -> tuple[Array, Array, Array]:
 def has_kink(activation: Activation) -> bool:
     """Whether phi' jumps somewhere within [-8, 8]: the interval in which it changes most is halved, down to nothing."""
     with jax.enable_x64(True):
-        grid = np.linspace(-8.0, 8.0, 2**14 + 1) + 1e-9
-        slope = np.asarray(slopes(activation, jnp.asarray(grid))[1])
-        index = int(np.abs(np.diff(slope)).argmax())
+        grid = np.linspace(-8.0, 8.0, 2**12 + 1) + 1e-9
         for _ in range(4):
-            grid = np.linspace(grid[index], grid[index + 1], 2**10 + 1)
-            slope = np.asarray(slopes(activation, jnp.asarray(grid))[1])
+            slope = np.asarray(_slopes(activation, grid)[1])
             index = int(np.abs(np.diff(slope)).argmax())
+            grid = np.linspace(grid[index], grid[index + 1], len(grid))
         return bool(abs(slope[index + 1] - slope[index]) > JUMP)
+
+
+_slopes = jax.jit(slopes)
 
 
 def check_memory(n_bytes: float, what: str, remedy: str) -> None:
