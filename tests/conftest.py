@@ -1,9 +1,21 @@
+import atexit
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from hypothesis import settings
+
+# Most of the time goes into compiling. What one process has compiled, others load: pytest's workers, and the scripts
+# and commands that tests start. jax reads these when it is imported; workers inherit them.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    compiled = tempfile.mkdtemp(prefix="ntkkit-compiled-")
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+    os.environ |= {"JAX_COMPILATION_CACHE_DIR": compiled, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+
+import jax
 
 from ntkkit.engine import compile as engine_compile
 
