@@ -18,11 +18,13 @@ from ntkkit.display import (
     KernelTrackingDisplay,
     LearningCurveDisplay,
     PredictionBandDisplay,
+    RegimeDisplay,
     RidgePathDisplay,
     SearchSurfaceDisplay,
 )
 from ntkkit.dynamics import NDK, LearningCurve
-from ntkkit.finite import Comparison, KernelTracker
+from ntkkit.dynamics.dmft import MeanField
+from ntkkit.finite import Comparison, KernelTracker, RegimeReport
 from ntkkit.finite._limit import TrainedLimit
 
 X, Y = np.random.default_rng(0).standard_normal((12, 2)), np.repeat([0, 1], 6)
@@ -34,6 +36,9 @@ COMPARISON = Comparison((4, 16), LIMIT, *2 * [SOME.reshape(2, 3, 1, 1) * np.ones
 TRACKER = KernelTracker(X)
 TRACKER.add([X @ X.T], epoch=0)
 TRACKER.add([2 * X @ X.T], epoch=1)
+PATH = np.linspace(0, 1, 3)[:, None] * [1.0, -1.0]
+THEORY = MeanField(np.arange(3.0), PATH, 0 * PATH, np.ones((3, 2, 2)), [], [], np.array([1.0, -1.0]), 2.0, 1.0)
+REPORT = RegimeReport((4, 8), THEORY, np.array([0, 2]), PATH[::2] * np.ones((2, 3, 1, 1)))
 SEARCH = GridSearchCV(NeuralKernelRegressor(RBF()), {"alpha": [0.1, 1.0]}, cv=2)
 
 MAKE = {
@@ -44,6 +49,7 @@ MAKE = {
     "comparison": lambda **at: ComparisonDisplay.from_comparison(COMPARISON, **at),
     "completion": lambda **at: CompletionDisplay.from_estimator(SimpleImputer().fit(HOLES), HOLES, truth=X, **at),
     "curve": lambda **at: LearningCurveDisplay.from_curve(CURVE, **at),
+    "regime": lambda **at: RegimeDisplay.from_report(REPORT, **at),
     "tracking": lambda **at: KernelTrackingDisplay.from_tracker(TRACKER, "largest_eigenvalue", **at),
     "ndk": lambda **at: LearningCurveDisplay.from_ndk(NDK(FullyConnected(depth=1)), X, Y, n_steps=10, **at),
 }

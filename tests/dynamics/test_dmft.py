@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from references.mean_field import linear_fixed_point, simulate
+from sklearn.exceptions import ConvergenceWarning
 
 from ntkkit import NNGP, NTK, Convolutional, FullyConnected
 from ntkkit.dynamics import dmft
@@ -200,7 +201,7 @@ def test_kinks_are_found(name, kink):
         ({"network": FullyConnected(2)}, ValueError, "kink.*depth=1, or a smooth activation"),
         ({"network": FullyConnected(1, "sign")}, ValueError, "no derivative"),
         ({"network": Convolutional(2)}, TypeError, "network must be a FullyConnected"),
-        ({"learning_rate": 50.0}, ValueError, "diverges at step 1.*Take learning_rate="),
+        ({"learning_rate": 50.0}, ValueError, "diverges at step 1.*Take a learning_rate of"),
         ({"learning_rate": 0.0}, ValueError, "learning_rate must be positive"),
         ({"gamma0": 0.0}, ValueError, "gamma0 must be positive"),
         ({"gamma0": -1.0}, ValueError, "gamma0"),
@@ -227,6 +228,11 @@ def test_memory_is_stated_before_it_is_taken(network, monkeypatch):
     monkeypatch.setattr("ntkkit.dynamics.dmft.problem.available_memory", lambda: 10**6)
     with pytest.raises(MemoryError, match=r"needs .* GB, and 0.0 GB are available: take fewer points"):
         dmft.solve(network, X, Y, n_steps=200)
+
+
+def test_steps_that_overshoot_are_warned_of():
+    with pytest.warns(ConvergenceWarning, match=r"rises at step .*Take a learning_rate of"):
+        dmft.solve(NETWORKS["linear"], X, Y, gamma0=1.0, learning_rate=0.9, n_steps=8)
 
 
 def test_progress_is_told(capsys):

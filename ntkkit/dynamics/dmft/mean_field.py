@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from ntkkit.dynamics.dmft.deep import check_deep_memory, solve_deep
@@ -23,6 +25,8 @@ from ntkkit.networks.value import check_count
 
 # How many times larger than at first an error must be to say that training diverged.
 DIVERGED = 10.0
+# What part of the first loss a step may add to it before a warning.
+OVERSHOT = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +124,7 @@ def solve(
         In (0, inf).
     learning_rate : float, optional
         In (0, inf). None takes n / (4 lambda), lambda the largest eigenvalue of the NTK: an eighth of what is stable
-        before the kernel grows.
+        before the kernel grows. Where errors rise on the way, a `ConvergenceWarning` says so.
     n_steps : int, default=100
         >= 1.
     n_units : int, optional
@@ -170,7 +174,8 @@ def solve(
     problem, lazy = make_problem(network, X, y, X_test, gamma0=gamma0, learning_rate=learning_rate, n_steps=n_steps)
     sample = _choose(problem, lazy, n_units)
     if sample is None:
-        paths = [solve_linear(problem, lazy)]
+        with np.errstate(over="ignore", invalid="ignore"):  # of training that diverges, which is told below
+            paths = [solve_linear(problem, lazy)]
     else:
         seeds = check_random_state(random_state).randint(2**31, size=n_populations)
         with reporting(progress, n_populations, unit="population") as done:
@@ -232,23 +237,28 @@ def check_units(problem: Problem, n_units: Any) -> None:
 
 
 def check_stable(problem: Problem, path: Path) -> None:
-    """Check that training did not diverge.
+    """Check that training did not diverge, and warn where its steps overshoot: populations then part from one another.
 
     Raises
     ------
     ValueError
         If it did; with the learning rate at which it would not.
     """
-    n = len(problem.targets)
-    errors = np.abs(problem.targets - path.predictions[:, :n]).max(axis=1)
-    bad = ~(errors <= DIVERGED * max(errors[0], np.finfo(float).tiny))
-    if not bad.any():
+    n, rate = len(problem.targets), problem.learning_rate
+    errors = problem.targets - path.predictions[:, :n]
+    largest = np.abs(errors).max(axis=1)
+    diverged = ~(largest <= DIVERGED * max(largest[0], np.finfo(float).tiny))
+    losses = (errors**2).sum(axis=1)
+    overshot = np.append(False, np.diff(losses) > OVERSHOT * losses[0])
+    if not (diverged | overshot).any():
         return
-    at = int(bad.argmax())
-    before, largest = (float(np.linalg.eigvalsh(path.ntk[t][:n, :n])[-1]) for t in (0, max(at - 1, 0)))
-    rate = problem.learning_rate
-    raise ValueError(
-        f"Training diverges at step {at}: steps overshoot where learning_rate * lambda / n is above 2, lambda the "
-        f"largest eigenvalue of the NTK; with learning_rate={rate:.3g} it went from {rate * before / n:.3g} to "
-        f"{rate * largest / n:.3g}. Take learning_rate={n / (2 * largest):.2g} or less, or a smaller gamma0."
+    at = int((diverged | overshot).argmax())
+    eigenvalue = max(float(np.linalg.eigvalsh(path.ntk[t][:n, :n])[-1]) for t in {0, at - 1})
+    found = (
+        f"at step {at}: steps overshoot where learning_rate * lambda / n is above 2, lambda the largest eigenvalue of "
+        f"the NTK; with learning_rate={rate:.3g} it has come to {rate * eigenvalue / n:.3g}. Take a learning_rate of "
+        f"{min(rate / 2, n / (2 * eigenvalue)):.2g} or less, or a smaller gamma0."
     )
+    if diverged.any():
+        raise ValueError(f"Training diverges {found}")
+    warnings.warn(f"The training error rises {found}", ConvergenceWarning, stacklevel=3)
