@@ -24,9 +24,21 @@ from ntkkit.estimators import (
     eigenvector_part,
 )
 from ntkkit.estimators._trusted import TRUSTED_TYPES
-from ntkkit.kernels import NNGP, NTK, Augmented, Constant, Kernel, Normalized, Product, Scaled, Sum
+from ntkkit.kernels import (
+    NNGP,
+    NTK,
+    Augmented,
+    Constant,
+    Kernel,
+    KernelSpectrum,
+    Normalized,
+    Product,
+    Scaled,
+    Sum,
+    kernel_spectrum,
+)
 from ntkkit.model_selection import KernelSearchCV, NeuralMatrixCompleterCV
-from ntkkit.networks import Convolutional, FullyConnected, Myrtle, Recurrent, ResNet
+from ntkkit.networks import Convolutional, FullyConnected, Myrtle, PolynomialNetwork, Recurrent, ResNet
 
 __version__ = "0.1.0"
 
@@ -45,6 +57,7 @@ __all__ = [
     "ImageStandardizer",
     "Kernel",
     "KernelSearchCV",
+    "KernelSpectrum",
     "Myrtle",
     "NeuralDynamicsClassifier",
     "NeuralDynamicsClassifierCV",
@@ -61,6 +74,7 @@ __all__ = [
     "NeuralMatrixCompleter",
     "NeuralMatrixCompleterCV",
     "Normalized",
+    "PolynomialNetwork",
     "Product",
     "Recurrent",
     "ResNet",
@@ -71,4 +85,5 @@ __all__ = [
     "certified_radius",
     "eigenvector_part",
     "gram",
+    "kernel_spectrum",
 ]

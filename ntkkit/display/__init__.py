@@ -7,6 +7,7 @@ from ntkkit.display.learning_curve import LearningCurveDisplay
 from ntkkit.display.matrix import KernelMatrixDisplay
 from ntkkit.display.path import RidgePathDisplay
 from ntkkit.display.regime import RegimeDisplay
+from ntkkit.display.spectrum import KernelSpectrumDisplay
 from ntkkit.display.surface import SearchSurfaceDisplay
 from ntkkit.display.tracking import KernelTrackingDisplay
 
@@ -14,6 +15,7 @@ __all__ = [
     "ComparisonDisplay",
     "CompletionDisplay",
     "KernelMatrixDisplay",
+    "KernelSpectrumDisplay",
     "KernelTrackingDisplay",
     "LearningCurveDisplay",
     "PredictionBandDisplay",

@@ -13,6 +13,7 @@ from ntkkit.networks.global_pooling import Flatten, GlobalAvgPool, GlobalSumPool
 from ntkkit.networks.layer import Layer
 from ntkkit.networks.network import Network, Serial
 from ntkkit.networks.normalisation import LayerNorm
+from ntkkit.networks.polynomial import OnePlus, PolynomialNetwork
 from ntkkit.networks.pooling import AvgPool, SumPool
 from ntkkit.networks.quadrature import Quadrature, QuadratureWarning
 from ntkkit.networks.rectified_powers import RectifiedMonomial
@@ -50,7 +51,9 @@ __all__ = [
     "Monomial",
     "Myrtle",
     "Network",
+    "OnePlus",
     "Polynomial",
+    "PolynomialNetwork",
     "ProductOf",
     "Quadrature",
     "QuadratureWarning",

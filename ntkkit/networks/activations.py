@@ -36,6 +36,8 @@ class Activation(Layer):
 
     has_ntk: bool = True
     needs_variance: bool = True
+    # E[phi(u)] / sqrt(E[phi(u)^2]), where that is the same at all variances
+    mean_ratio: Any = None
 
     def __init__(self) -> None:
         pass
@@ -70,6 +72,8 @@ class Activation(Layer):
 
 class Identity(Activation):
     """phi(z) = z: E[phi phi] = k, E[phi' phi'] = 1."""
+
+    mean_ratio = 0.0
 
     def __call__(self, z: Array) -> Array:
         return z

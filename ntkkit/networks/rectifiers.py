@@ -26,6 +26,8 @@ class Relu(Activation):
     (arc-cosine kernels of order 1 and 0, Cho and Saul 2009), in float32 right to 3e-7 of sqrt(K_ii K_jj).
     """
 
+    mean_ratio = 1 / np.sqrt(np.pi)
+
     def __call__(self, z: Array) -> Array:
         return jnp.maximum(z, 0)
 
