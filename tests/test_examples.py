@@ -63,6 +63,15 @@ def test_example_dmft(tmp_path):
 
 
 @pytest.mark.slow
+def test_example_spectral_bias(tmp_path):
+    path = tmp_path / "spectral_bias.png"
+    one, three, nine, _ = load_example("spectral_bias").main(picture=path)
+    assert path.stat().st_size > 10_000
+    assert (three > 1.3 * one).all()
+    assert (nine > 1.8 * three).all()
+
+
+@pytest.mark.slow
 def test_example_edge_of_stability(tmp_path):
     below, beyond = load_example("edge_of_stability").main(n_seeds=5, picture=tmp_path / "edge.png")
     assert (tmp_path / "edge.png").stat().st_size > 10_000

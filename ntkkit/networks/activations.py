@@ -36,8 +36,6 @@ class Activation(Layer):
 
     has_ntk: bool = True
     needs_variance: bool = True
-    # E[phi(u)] / sqrt(E[phi(u)^2]), where that is the same at all variances
-    mean_ratio: Any = None
 
     def __init__(self) -> None:
         pass
@@ -53,6 +51,11 @@ class Activation(Layer):
     @abstractmethod
     def dual(self, state: State) -> Dual:
         """Distance and antipodal distance of (phi(u), phi(v)), and E[phi'(u) phi'(v)]."""
+
+    @property
+    def mean_ratio(self) -> Any:
+        """E[phi(u)] / sqrt(E[phi(u)^2]) where that is the same at all variances, else None."""
+        return None
 
     def initialize(self, key: Array, input_shape: Shape, *, width: int, n_outputs: int) -> tuple[Any, Shape]:
         return (), input_shape
@@ -73,7 +76,9 @@ class Activation(Layer):
 class Identity(Activation):
     """phi(z) = z: E[phi phi] = k, E[phi' phi'] = 1."""
 
-    mean_ratio = 0.0
+    @property
+    def mean_ratio(self) -> float:
+        return 0.0
 
     def __call__(self, z: Array) -> Array:
         return z

@@ -116,7 +116,7 @@ class PolynomialNetwork(Layered):
 
     References
     ----------
-    Chrysos et al. (2020), P-nets: deep polynomial neural networks; Zhu et al. (2022), Controlling the complexity and
+    Chrysos et al. (2020), Pi-nets: deep polynomial neural networks; Zhu et al. (2022), Controlling the complexity and
     Lipschitz constant improves polynomial nets; Choraria et al. (2022), The spectral bias of polynomial neural
     networks.
 

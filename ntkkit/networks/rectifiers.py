@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any, ClassVar
 
@@ -26,7 +27,9 @@ class Relu(Activation):
     (arc-cosine kernels of order 1 and 0, Cho and Saul 2009), in float32 right to 3e-7 of sqrt(K_ii K_jj).
     """
 
-    mean_ratio = 1 / np.sqrt(np.pi)
+    @property
+    def mean_ratio(self) -> float:
+        return 1 / math.sqrt(math.pi)
 
     def __call__(self, z: Array) -> Array:
         return jnp.maximum(z, 0)
@@ -59,6 +62,12 @@ class _TwoSlopes(Activation):
     @abstractmethod
     def slopes(self) -> tuple[Any, Any]:
         """The slopes (a, b) left and right of 0."""
+
+    @property
+    def mean_ratio(self) -> Any:
+        """E[phi(u)] / sqrt(E[phi(u)^2])."""
+        a, b = self.slopes
+        return (b - a) / (math.sqrt(math.pi) * jnp.sqrt(a * a + b * b))
 
     def __call__(self, z: Array) -> Array:
         a, b = self.slopes

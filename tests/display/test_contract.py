@@ -15,6 +15,7 @@ from ntkkit.display import (
     ComparisonDisplay,
     CompletionDisplay,
     KernelMatrixDisplay,
+    KernelSpectrumDisplay,
     KernelTrackingDisplay,
     LearningCurveDisplay,
     PredictionBandDisplay,
@@ -49,6 +50,9 @@ MAKE = {
     "comparison": lambda **at: ComparisonDisplay.from_comparison(COMPARISON, **at),
     "completion": lambda **at: CompletionDisplay.from_estimator(SimpleImputer().fit(HOLES), HOLES, truth=X, **at),
     "curve": lambda **at: LearningCurveDisplay.from_curve(CURVE, **at),
+    "spectrum": lambda **at: KernelSpectrumDisplay.from_kernels(
+        {"cubic": lambda X, Y: (X @ Y.T) ** 3}, dimension=3, **at
+    ),
     "regime": lambda **at: RegimeDisplay.from_report(REPORT, **at),
     "tracking": lambda **at: KernelTrackingDisplay.from_tracker(TRACKER, "largest_eigenvalue", **at),
     "ndk": lambda **at: LearningCurveDisplay.from_ndk(NDK(FullyConnected(depth=1)), X, Y, n_steps=10, **at),

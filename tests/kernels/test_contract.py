@@ -25,6 +25,7 @@ from ntkkit import (
     FullyConnected,
     Kernel,
     Normalized,
+    PolynomialNetwork,
     Product,
     Recurrent,
     Scaled,
@@ -67,6 +68,7 @@ KERNELS = [
     (NTK2 + 1.0) * Normalized(Linear(0.3) + 2.0),
     Linear(2.0),
     Augmented(NTK(FullyConnected(depth=1, input_shape=(1, 4, 1)))),
+    NTK(PolynomialNetwork()),
     NTK(Recurrent(initial_state_var=0.5)),
     EmpiricalNTK(TRAINED, normal_params(TRAINED, (4,), width=20, n_outputs=2)),
 ]

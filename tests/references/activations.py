@@ -62,6 +62,8 @@ CASES = {
     # stax.Hermite is right for variances 1 only: tested apart
     "Hermite": Case(networks.Hermite(3), lambda z: (z**3 - 3 * z) / SQRT6, None, largest=30.0, depth=1),
     "Gelu": Case(networks.Gelu(), lambda z: z * special.ndtr(z), lambda s: s.Gelu()),
+    "OnePlus(Relu)": Case(networks.OnePlus("relu"), lambda z: 1 + np.maximum(z, 0), None),
+    "OnePlus(Identity)": Case(networks.OnePlus("identity"), lambda z: 1 + z, lambda s: s.Polynomial([1.0, 1.0])),
     "tanh": Case(
         networks.Quadrature(jnp.tanh), np.tanh, lambda s: s.ElementwiseNumerical(jnp.tanh, 200),
         largest=7.5, depth=1, stax_error=1e-8, eigenvalue=4e-6,
