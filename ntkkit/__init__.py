@@ -2,6 +2,7 @@
 
 from ntkkit.engine import Cache, Engine, gram
 from ntkkit.estimators import (
+    FeatureLearningRegressor,
     FiniteNetworkClassifier,
     FiniteNetworkRegressor,
     ImageStandardizer,
@@ -51,6 +52,7 @@ __all__ = [
     "Constant",
     "Convolutional",
     "Engine",
+    "FeatureLearningRegressor",
     "FiniteNetworkClassifier",
     "FiniteNetworkRegressor",
     "FullyConnected",

@@ -6,6 +6,7 @@ from ntkkit.estimators.classification import NeuralKernelClassifier
 from ntkkit.estimators.completion import NeuralMatrixCompleter
 from ntkkit.estimators.dynamics import NeuralDynamicsClassifier, NeuralDynamicsRegressor
 from ntkkit.estimators.dynamics_cv import NeuralDynamicsClassifierCV, NeuralDynamicsRegressorCV
+from ntkkit.estimators.feature_learning import FeatureLearningRegressor
 from ntkkit.estimators.features import NeuralKernelFeatures
 from ntkkit.estimators.finite import FiniteNetworkClassifier, FiniteNetworkRegressor
 from ntkkit.estimators.images import ImageStandardizer, ZCAWhitener
@@ -16,6 +17,7 @@ from ntkkit.estimators.svc import NeuralKernelSVC
 from ntkkit.estimators.svr import NeuralKernelSVR
 
 __all__ = [
+    "FeatureLearningRegressor",
     "FiniteNetworkClassifier",
     "FiniteNetworkRegressor",
     "ImageStandardizer",

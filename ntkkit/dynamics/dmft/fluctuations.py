@@ -132,8 +132,9 @@ def fluctuations(
     rng = np.random.default_rng(check_random_state(random_state).randint(2**31))
     units = draw_units(problem, n_units, rng)
     path = in_x64(solve_two_layer, problem, lazy, units)
-    check_stable(problem, path)
-    errors = problem.targets - path.predictions[:, : len(problem.targets)]
+    n = len(problem.targets)
+    errors = problem.targets - path.predictions[:, :n]
+    check_stable(problem, errors, path.ntk[:, :n, :n])
     by_errors, own = in_x64(_linearized, problem, units, errors)
     if isinstance(problem.activation, Identity):
         own = in_x64(_of_quadratic_units, problem, errors)

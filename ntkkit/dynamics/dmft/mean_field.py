@@ -184,7 +184,8 @@ def solve(
                 paths.append(in_x64(sample, np.random.default_rng(seed)))
                 done(1)
     mean: Path = jax.tree.map(lambda *parts: np.mean(parts, axis=0), *paths)
-    check_stable(problem, mean)
+    n = len(problem.targets)
+    check_stable(problem, problem.targets - mean.predictions[:, :n], mean.ntk[:, :n, :n])
     spread = np.std([path.predictions for path in paths], axis=0, ddof=1 if len(paths) > 1 else 0)
     return MeanField(
         times=problem.learning_rate * np.arange(problem.n_times),
@@ -236,29 +237,40 @@ def check_units(problem: Problem, n_units: Any) -> None:
         )
 
 
-def check_stable(problem: Problem, path: Path) -> None:
+def check_stable(problem: Problem, errors: np.ndarray, ntk: np.ndarray) -> None:
     """Check that training did not diverge, and warn where its steps overshoot: populations then part from one another.
+
+    Errors (n_times, n) and tangent kernels (n_times, n, n) are those of the training points.
 
     Raises
     ------
     ValueError
         If it did; with the learning rate at which it would not.
     """
-    n, rate = len(problem.targets), problem.learning_rate
-    errors = problem.targets - path.predictions[:, :n]
-    largest = np.abs(errors).max(axis=1)
-    diverged = ~(largest <= DIVERGED * max(largest[0], np.finfo(float).tiny))
-    losses = (errors**2).sum(axis=1)
-    overshot = np.append(False, np.diff(losses) > OVERSHOT * losses[0])
-    if not (diverged | overshot).any():
+    at = first_rise(errors)
+    if at is None:
         return
-    at = int((diverged | overshot).argmax())
-    eigenvalue = max(float(np.linalg.eigvalsh(path.ntk[t][:n, :n])[-1]) for t in {0, at - 1})
+    n, rate = len(problem.targets), problem.learning_rate
+    eigenvalue = max(float(np.linalg.eigvalsh(ntk[t])[-1]) for t in {0, at - 1})
     found = (
         f"at step {at}: steps overshoot where learning_rate * lambda / n is above 2, lambda the largest eigenvalue of "
         f"the NTK; with learning_rate={rate:.3g} it has come to {rate * eigenvalue / n:.3g}. Take a learning_rate of "
         f"{min(rate / 2, n / (2 * eigenvalue)):.2g} or less, or a smaller gamma0."
     )
-    if diverged.any():
+    if diverges(errors):
         raise ValueError(f"Training diverges {found}")
     warnings.warn(f"The training error rises {found}", ConvergenceWarning, stacklevel=3)
+
+
+def diverges(errors: np.ndarray) -> bool:
+    """Whether errors (n_times, n) leave all bounds."""
+    largest = np.abs(errors).max(axis=1, initial=0)
+    return bool((~(largest <= DIVERGED * max(largest[0], np.finfo(float).tiny))).any())
+
+
+def first_rise(errors: np.ndarray) -> int | None:
+    """The first step at which training errors, (n_times, n), rise, if there is one."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        losses = (errors**2).sum(axis=1)
+        rises = ~(np.diff(losses) <= OVERSHOT * losses[0])
+    return int(rises.argmax()) + 1 if rises.any() else None

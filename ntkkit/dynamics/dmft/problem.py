@@ -29,10 +29,10 @@ JUMP = 1e-3
 class Variances(NamedTuple):
     """Those of a network's layers, and whether its hidden ones are trained (0 or 1 a layer)."""
 
-    weight: float
-    bias: float
-    readout_weight: float
-    readout_bias: float
+    weight: Any
+    bias: Any
+    readout_weight: Any
+    readout_bias: Any
     trained: tuple[float, ...]
 
 
@@ -162,10 +162,10 @@ def check_network(network: Any) -> Variances:
     (readout,) = network.readout()
     assert isinstance(readout, Dense)
     return Variances(
-        weight=float(network.weight_var),
-        bias=float(network.bias_var),
-        readout_weight=float(readout.weight_var),
-        readout_bias=float(readout.bias_var),
+        weight=network.weight_var,
+        bias=network.bias_var,
+        readout_weight=readout.weight_var,
+        readout_bias=readout.bias_var,
         trained=tuple(float(index >= network.n_frozen_layers) for index in range(network.depth)),
     )
 

@@ -12,7 +12,7 @@ from jax import Array
 from scipy.stats import qmc
 
 from ntkkit.dynamics.dmft.path import Path
-from ntkkit.dynamics.dmft.problem import Lazy, Problem, slopes
+from ntkkit.dynamics.dmft.problem import Lazy, Problem, Variances, slopes
 from ntkkit.networks.activations import Activation
 
 
@@ -67,9 +67,8 @@ def unit_kernels(activation: Activation, units: Units, first: Array, second: Arr
     return one[0].T @ other[0] / len(units.readout), one[1].T @ other[1] / len(units.readout)
 
 
-def ntk_of(problem: Problem, first: Array, phi: Array, gradient: Array) -> Array:
+def ntk_of(variances: Variances, first: Array, phi: Array, gradient: Array) -> Array:
     """The NTK from the covariance of the first layer and E[phi phi], E[g g]."""
-    variances = problem.variances
     return variances.trained[0] * gradient * first + variances.readout_weight * phi + variances.readout_bias
 
 
@@ -84,7 +83,7 @@ def train_units(problem: Problem, lazy_ntk: Array, units: Units, *, with_kernels
     features = jnp.asarray(problem.features)
     known = features[:n]
     kernels = unit_kernels(activation, units, features, known)
-    lacking = lazy_ntk[:, :n] - ntk_of(problem, features @ known.T, *kernels) + problem.variances.readout_bias
+    lacking = lazy_ntk[:, :n] - ntk_of(problem.variances, features @ known.T, *kernels) + problem.variances.readout_bias
     start = unit_outputs(activation, units, features)[2].mean(axis=0)
 
     def step(carry: tuple[Units, Array], _: None) -> tuple[tuple[Units, Array], tuple[Array, Any]]:
