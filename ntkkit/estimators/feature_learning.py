@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from scipy.linalg import eigh
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval
@@ -49,7 +50,8 @@ class FeatureLearningRegressor(RegressorMixin, NetworkEstimator):
     n_steps : int, default=100
         Steps of training; the kernel moves most while errors are large.
     alpha : float, default=1e-3
-        Ridge term in [0, inf), absolute.
+        Ridge term in [0, inf), absolute. Sampling of units may leave Theta with small negative eigenvalues: it is at
+        least twice the largest of these, see `alpha_`.
     n_units : int or None, default=None
         Units that stand for the infinitely wide layer, a power of 2. None takes 8192 with one hidden layer and 1024
         with more; the kernel's change has an error of about 1 / sqrt(n_units).
@@ -60,6 +62,8 @@ class FeatureLearningRegressor(RegressorMixin, NetworkEstimator):
     ----------
     dual_coef_ : ndarray of shape (n_samples,)
         Coefficients of Theta(x, x_i).
+    alpha_ : float
+        The ridge term.
     X_fit_, y_fit_ : ndarray of shape (n_samples, n_features) and (n_samples,)
         The training samples, float64.
     errors_ : ndarray of shape (n_steps + 1, n_samples)
@@ -161,7 +165,9 @@ class FeatureLearningRegressor(RegressorMixin, NetworkEstimator):
             self.network_, self.X_fit_, self.y_fit_ = network, X.astype(np.float64), y
             self._seed = int(check_random_state(self.random_state).randint(2**31))
             kernel = self._learn_units() if self._has_units else self._sweep(None)
-            self.dual_coef_ = solve_ridge(kernel, self.y_fit_, self.alpha).dual_coef
+            least = float(eigh(kernel, eigvals_only=True, subset_by_index=[0, 0])[0])
+            self.alpha_ = max(float(self.alpha), -2 * least)
+            self.dual_coef_ = solve_ridge(kernel, self.y_fit_, self.alpha_).dual_coef
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ntkkit.dynamics.dmft.mean_field import diverges, first_rise
+from ntkkit.dynamics.dmft.mean_field import check_units, diverges, first_rise
 from ntkkit.dynamics.dmft.problem import Problem, check_memory, check_network, first_features
 from ntkkit.dynamics.dmft.two_layer import Units, draw_units, ntk_of, train_units, unit_kernels
 from ntkkit.engine.precision import in_x64
@@ -69,6 +69,7 @@ def learn_units(
     problem = Problem(
         features, y, resolve_activation(network.activation), check_network(network), gamma0, rate, n_steps
     )
+    check_units(problem, n_units)
     start = draw_units(problem, n_units, random_state)
     for _ in range(HALVINGS):
         end, predictions, _ = in_x64(lambda: train_units(problem, theta, start, with_kernels=False))  # noqa: B023
