@@ -11,8 +11,8 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 RANDOM_ROWS = re.compile(r"(?<=standard_normal\(\()\d+(_\d+)?")
 
 
-def test_there_are_fifteen_snippets():
-    assert len(SNIPPETS) == 15
+def test_there_are_seventeen_snippets():
+    assert len(SNIPPETS) == 17
 
 
 def run_snippet(number):
@@ -28,7 +28,7 @@ def test_the_first_snippet_keeps_its_word():
     assert names["model"].score(names["X"][names["test"]], names["images"].target[names["test"]]) > 0.83
 
 
-@pytest.mark.parametrize("number", range(1, 15))
+@pytest.mark.parametrize("number", range(1, 17))
 def test_snippet_runs(number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some write files
     run_snippet(number)
