@@ -23,13 +23,13 @@ def two_classes(n):
     return (quarters - quarters.mean()) / quarters.std(), np.where(y[kept] == DRESS, 1.0, -1.0)
 
 
-def main(strengths=(0.1, 0.5, 1.0, 2.0), n_steps=20, width=512, n_networks=16, n_units=512, picture="dmft.png"):
+def main(strengths=(0.1, 0.5, 1.0, 2.0), n_steps=20, widths=(64, 512), n_networks=16, n_units=512, picture="dmft.png"):
     X, y = two_classes(4)
     network = FullyConnected(depth=2, activation="erf")
-    given = {"n_steps": n_steps, "widths": [width], "n_networks": n_networks, "n_units": n_units, "random_state": 0}
+    given = {"n_steps": n_steps, "widths": widths, "n_networks": n_networks, "n_units": n_units, "random_state": 0}
     reports = [regime_report(network, X, y, gamma0=gamma0, **given) for gamma0 in strengths]
     print(f"{'gamma0':>7} {'NTK errs by':>12} {'mean field by':>14} {'noise':>7}")
-    errors = np.array([[part.lazy_distances[0], part.mean_field_distances[0], part.noise[0]] for part in reports])
+    errors = np.array([[part.lazy_distances[-1], part.mean_field_distances[-1], part.noise[-1]] for part in reports])
     for gamma0, row in zip(strengths, errors, strict=True):
         print("{:7.2g} {:12.1%} {:14.1%} {:7.1%}".format(gamma0, *row))
     print(reports[-1].summary())

@@ -56,7 +56,7 @@ def test_example_robustness(tmp_path):
 @pytest.mark.slow
 def test_example_dmft(tmp_path):
     path = tmp_path / "dmft.png"
-    lazy, rich = load_example("dmft").main((0.1, 2.0), n_steps=16, width=256, n_units=256, picture=path)
+    lazy, rich = load_example("dmft").main((0.1, 2.0), n_steps=16, widths=(32, 256), n_units=256, picture=path)
     assert path.stat().st_size > 10_000
     assert rich[0] > 5 * rich[1]  # the NTK that stays errs by much more than mean-field theory
     assert abs(lazy[0] - lazy[1]) < 0.01

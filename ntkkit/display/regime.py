@@ -11,6 +11,8 @@ from ntkkit.display.style import BLUE, DARK, RED, clean, get_axes, set_title
 from ntkkit.finite.regimes import RegimeReport
 
 COLOURS = (BLUE, RED, DARK)
+# Of networks, the widest last.
+MARKERS = ("v", "s", "^", "o")
 
 
 class RegimeDisplay:
@@ -26,8 +28,8 @@ class RegimeDisplay:
     theory, lazy : array-like of shape (n_times, n_points)
         Predictions of mean-field theory, and of the NTK before training; at most three points.
     network_times : array-like of shape (n_reports,)
-    networks : array-like of shape (n_networks, n_reports, n_points)
-        Drawn as means and standard deviations.
+    networks : dict from str to array-like of shape (n_networks, n_reports, n_points)
+        By name, at most four, the last one nearest to theory: means, and of the last standard deviations.
     title : str, default=""
 
     Attributes
@@ -37,7 +39,7 @@ class RegimeDisplay:
     lines_, lazy_lines_ : list of matplotlib Line2D
         One a point.
     errorbars_ : list of matplotlib ErrorbarContainer
-        One a point.
+        One a point of each of networks.
 
     Raises
     ------
@@ -50,7 +52,11 @@ class RegimeDisplay:
     >>> from ntkkit.display import RegimeDisplay
     >>> path = np.linspace(0, 1, 3)[:, None]
     >>> display = RegimeDisplay(
-    ...     times=[0, 1, 2], theory=path, lazy=0.9 * path, network_times=[0, 2], networks=np.ones((4, 2, 1))
+    ...     times=[0, 1, 2],
+    ...     theory=path,
+    ...     lazy=0.9 * path,
+    ...     network_times=[0, 2],
+    ...     networks={"4": np.ones((4, 2, 1))},
     ... )
     >>> display.plot().ax_.get_ylabel()
     'output'
@@ -59,12 +65,17 @@ class RegimeDisplay:
     def __init__(
         self, *, times: Any, theory: Any, lazy: Any, network_times: Any, networks: Any, title: str = ""
     ) -> None:
-        self.times, self.theory, self.lazy = (np.asarray(part, dtype=np.float64) for part in (times, theory, lazy))
-        self.network_times, self.networks = (np.asarray(part, dtype=np.float64) for part in (network_times, networks))
+        self.times, self.theory, self.lazy, self.network_times = (
+            np.asarray(part, dtype=np.float64) for part in (times, theory, lazy, network_times)
+        )
+        self.networks = {name: np.asarray(part, dtype=np.float64) for name, part in networks.items()}
         self.title = title
+        if not 1 <= len(self.networks) <= len(MARKERS):
+            raise ValueError(f"networks must be 1 to {len(MARKERS)} by name, found {len(self.networks)}.")
         n_points = self.theory.shape[-1]
-        shapes = [part.shape for part in (self.theory, self.lazy, self.networks[0])]
-        expected = [(len(self.times), n_points)] * 2 + [(len(self.network_times), n_points)]
+        shapes = [part.shape for part in (self.theory, self.lazy, *(part[0] for part in self.networks.values()))]
+        expected = [(len(self.times), n_points)] * 2
+        expected += [(len(self.network_times), n_points)] * len(self.networks)
         if shapes != expected or not 1 <= n_points <= len(COLOURS):
             raise ValueError(
                 f"theory, lazy and each of networks must have shapes {expected}, of 1 to {len(COLOURS)} points, found "
@@ -72,9 +83,7 @@ class RegimeDisplay:
             )
 
     @classmethod
-    def from_report(
-        cls, report: RegimeReport, *, points: Any = (0, 1, 2), width: int | None = None, ax: Any = None
-    ) -> Self:
+    def from_report(cls, report: RegimeReport, *, points: Any = (0, 1, 2), ax: Any = None) -> Self:
         """Show what `ntkkit.finite.regime_report` returned.
 
         Parameters
@@ -82,34 +91,28 @@ class RegimeDisplay:
         report : RegimeReport
         points : sequence of int, default=(0, 1, 2)
             Which, of those of training and then others; at most three. What there are fewer of is left out.
-        width : int, optional
-            Of the networks; None is the largest.
         ax : matplotlib Axes, optional
             By default those of a new figure.
 
         Returns
         -------
         RegimeDisplay
-
-        Raises
-        ------
-        ValueError
-            If there are no networks of the width.
+            With networks of all widths, or of the four largest.
         """
         check_matplotlib_support(f"{cls.__name__}.from_report")
-        width = report.widths[-1] if width is None else width
-        if width not in report.widths:
-            raise ValueError(f"width must be one of {report.widths}, found {width!r}.")
         theory = report.theory
         shown = [point for point in points if point < theory.predictions.shape[1]]
-        networks = report.outputs[report.widths.index(width)][..., shown]
+        networks = {
+            f"width {width}": outputs[..., shown]
+            for width, outputs in list(zip(report.widths, report.outputs, strict=True))[-len(MARKERS) :]
+        }
         return cls(
             times=theory.times,
             theory=theory.predictions[:, shown],
             lazy=theory.lazy_predictions[:, shown],
             network_times=theory.times[report.steps],
             networks=networks,
-            title=f"gamma0 = {theory.gamma0:g}: {len(networks)} networks of width {width}, and two theories",
+            title=f"gamma0 = {theory.gamma0:g}: means of {report.outputs.shape[1]} networks, and two theories",
         ).plot(ax)
 
     def plot(self, ax: Any = None) -> Self:
@@ -132,19 +135,23 @@ class RegimeDisplay:
         self.ax_ = ax = get_axes(ax, self)
         self.figure_ = ax.figure
         self.lines_, self.lazy_lines_, self.errorbars_ = [], [], []
-        means, spreads = self.networks.mean(axis=0), self.networks.std(axis=0)
         for point, colour in zip(range(self.theory.shape[1]), COLOURS, strict=False):
-            labels = ("mean-field theory", "NTK that stays", "networks") if point == 0 else (None,) * 3
+            labels = ("mean-field theory", "NTK that stays") if point == 0 else (None, None)
             self.lines_ += ax.plot(self.times, self.theory[:, point], color=colour, lw=1.8, label=labels[0])
             self.lazy_lines_ += ax.plot(
                 self.times, self.lazy[:, point], color=colour, lw=1.3, ls=(0, (4, 2)), label=labels[1]
             )
-            self.errorbars_.append(
-                ax.errorbar(
-                    *(self.network_times, means[:, point], spreads[:, point]),
-                    fmt="o", ms=4.5, color=colour, mec="white", mew=0.8, elinewidth=1, label=labels[2], zorder=3,
-                )
-            )  # fmt: skip
+            for (name, outputs), marker in zip(self.networks.items(), MARKERS[-len(self.networks) :], strict=True):
+                last = marker == MARKERS[-1]
+                self.errorbars_.append(
+                    ax.errorbar(
+                        *(self.network_times, outputs[..., point].mean(axis=0)),
+                        outputs[..., point].std(axis=0) if last else None,
+                        fmt=marker, ms=4.5, color=colour, mew=0.8, elinewidth=1, zorder=4 if last else 3,
+                        mfc=colour if last else "white", mec="white" if last else colour,
+                        label=name if point == 0 else None,
+                    )
+                )  # fmt: skip
         ax.set_xlabel("learning rate × steps")
         ax.set_ylabel("output")
         ax.legend(frameon=False, fontsize=9)

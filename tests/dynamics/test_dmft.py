@@ -148,6 +148,18 @@ def test_nothing_depends_on_what_comes_later_or_on_other_points(name, solved):
     )
 
 
+@given(st.integers(0, 2**31 - 1), st.integers(1, 11), st.floats(0.1, 3.0))
+def test_no_time_depends_on_a_later_one(seed, n_steps, gamma0):
+    """Whatever the data: fewer steps are the beginning of more of them."""
+    rng = np.random.default_rng(seed)
+    points, y = rng.standard_normal((3, 5)), rng.standard_normal(3)
+    given_ = {"gamma0": gamma0, "learning_rate": 0.02}
+    whole = dmft.solve(NETWORKS["linear"], points, y, n_steps=12, **given_)
+    part = dmft.solve(NETWORKS["linear"], points, y, n_steps=n_steps, **given_)
+    np.testing.assert_allclose(part.predictions, whole.predictions[: n_steps + 1], atol=1e-12)
+    np.testing.assert_allclose(part.ntk, whole.ntk[: n_steps + 1], rtol=1e-10)
+
+
 def test_frozen_layers_leave_kernels_where_they_are(solved):
     lazy = solved("readout", 2.0)
     np.testing.assert_allclose(lazy.predictions, lazy.lazy_predictions, atol=1e-12)
