@@ -10,6 +10,7 @@ from scipy.linalg import lu_factor, lu_solve
 
 from ntkkit.dynamics.ndk import NDK
 from ntkkit.engine.precision import in_x64
+from ntkkit.engine.rows import filled, rounded, zero_filled
 
 # Rows of a kernel that are evaluated together: with some hundred columns they stay in a CPU's cache.
 ROWS_AT_ONCE = 128
@@ -32,7 +33,9 @@ class Memory:
 
     def __init__(self, ndk: NDK, points: np.ndarray, X: np.ndarray, targets: np.ndarray, grid: np.ndarray) -> None:
         self.ndk, self.X, self.targets, self.grid, self.n_points = ndk, X, targets, grid, len(points)
-        self.blocks = as_blocks(points)
+        self.blocks = as_blocks(points, ROWS_AT_ONCE)
+        self.rows = filled(X, rounded(len(X)))
+        self.times = zero_filled(grid, rounded(len(grid)))
         self.errors = start_errors(targets, grid)
         steps = np.diff(grid)
         self.weights = (np.append(steps, 0) + np.append(0, steps)) / 2
@@ -49,10 +52,12 @@ class Memory:
 
     def _recall(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """The integral up to time i without the errors at time i, (m, k), and Kd of that time with itself, (m, n)."""
-        weighted = self.errors * self.weights[:, None, None]
-        past, now = in_x64(_recall, self.ndk, self.blocks, self.X, self.grid, weighted, i)
-        k, n = self.errors.shape[2], len(self.X)
-        return np.asarray(past).reshape(-1, k)[: self.n_points], np.array(now).reshape(-1, n)[: self.n_points]
+        n, k = self.targets.shape
+        weighted = np.zeros((len(self.times), len(self.rows), k))
+        weighted[:i, :n] = self.errors[:i] * self.weights[:i, None, None]
+        parts = [in_x64(_recall, self.ndk, block, self.rows, self.times, weighted, i) for block in self.blocks]
+        past, now = (np.concatenate(part)[: self.n_points] for part in zip(*parts, strict=True))
+        return past, now[:, :n]
 
 
 def start_errors(targets: np.ndarray, grid: np.ndarray) -> np.ndarray:
@@ -62,20 +67,16 @@ def start_errors(targets: np.ndarray, grid: np.ndarray) -> np.ndarray:
     return errors
 
 
-def as_blocks(points: np.ndarray, n_rows: int | None = None) -> np.ndarray:
-    """Rows in blocks of equal length, (blocks, rows, d), the last one filled up."""
-    n_rows = min(ROWS_AT_ONCE, len(points)) if n_rows is None else n_rows
-    padding = np.broadcast_to(points[-1:], (-len(points) % n_rows, points.shape[1]))
-    return np.concatenate([points, padding]).reshape(-1, n_rows, points.shape[1])
+def as_blocks(points: np.ndarray, longest: int) -> np.ndarray:
+    """Rows in blocks of equal length, a power of 2 or the longest, (blocks, rows, d), the last one filled up."""
+    n_rows = min(longest, 1 << (len(points) - 1).bit_length())
+    return filled(points, -(-len(points) // n_rows) * n_rows).reshape(-1, n_rows, points.shape[1])
 
 
 @jax.jit
-def _recall(ndk: NDK, blocks: Array, X: Array, grid: Array, weighted: Array, i: Array) -> tuple[Array, Array]:
-    def of_block(rows: Array) -> tuple[Array, Array]:
-        def add(j: Array, total: Array) -> Array:
-            return total + ndk.tiles(rows, X, grid[i], grid[j])[0] @ weighted[j]
+def _recall(ndk: NDK, rows: Array, X: Array, grid: Array, weighted: Array, i: Array) -> tuple[Array, Array]:
+    def add(j: Array, total: Array) -> Array:
+        return total + ndk.tiles(rows, X, grid[i], grid[j])[0] @ weighted[j]
 
-        nothing = jnp.zeros((len(rows), weighted.shape[2]))
-        return jax.lax.fori_loop(0, i, add, nothing), ndk.tiles(rows, X, grid[i], grid[i])[0]
-
-    return jax.lax.map(of_block, blocks)
+    nothing = jnp.zeros((len(rows), weighted.shape[2]))
+    return jax.lax.fori_loop(0, i, add, nothing), ndk.tiles(rows, X, grid[i], grid[i])[0]

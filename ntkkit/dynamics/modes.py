@@ -15,6 +15,7 @@ from ntkkit.dynamics.memory import as_blocks, start_errors
 from ntkkit.dynamics.ndk import NDK
 from ntkkit.engine.memory import available_memory
 from ntkkit.engine.precision import in_x64
+from ntkkit.engine.rows import filled, rounded
 from ntkkit.linalg import matmul
 from ntkkit.networks.activations import Identity
 from ntkkit.networks.dense import Dense
@@ -101,10 +102,11 @@ class Modes:
         powers, gaps, fit = make_powers(), *make_nodes()
         rate = ndk.temperature / ndk.prior_var
         n, self.targets, self.grid, self.separation = len(X), targets, grid, separation
-        blocks = as_blocks(points, min(ROWS_AT_ONCE, len(points)))
-        A, F_1 = in_x64(_expand, ndk, blocks, X, fit, -np.expm1(-gaps), separation.variance)
-        self.A = np.asarray(A).reshape(-1, len(powers) * n)[: len(points)]
-        self.F_1 = np.array(F_1).reshape(-1, n)[: len(points)]
+        arguments = filled(X, rounded(n, ROWS_AT_ONCE)), fit, -np.expm1(-gaps), separation.variance
+        blocks = as_blocks(points, ROWS_AT_ONCE)
+        parts = [[part[..., :n] for part in in_x64(_expand, ndk, rows, *arguments)] for rows in blocks]
+        A, self.F_1 = (np.concatenate(part)[: len(points)] for part in zip(*parts, strict=True))
+        self.A = A.reshape(len(points), -1)
         self.values, self.vectors = eigh(self.F_1[:n])
         self.decays = np.exp(-rate * np.diff(grid)[:, None] - np.diff(separation.age)[:, None] * powers)
         self.past = np.zeros((len(powers), *targets.shape))
@@ -135,16 +137,13 @@ class Modes:
 
 
 @jax.jit
-def _expand(ndk: NDK, blocks: Array, X: Array, fit: Array, gaps: Array, variance: Array) -> tuple[Array, Array]:
-    """Coefficients of powers, (rows, p, n) for each block of rows, and F at correlation 1, (rows, n)."""
+def _expand(ndk: NDK, rows: Array, X: Array, fit: Array, gaps: Array, variance: Array) -> tuple[Array, Array]:
+    """Coefficients of powers, (rows, p, n), and F at correlation 1, (rows, n)."""
     one = jnp.ones(())
 
-    def at(rows: Array, gap: Array) -> Array:
+    def at(gap: Array) -> Array:
         return ndk.tiles_at(rows, X, Clock(one, variance * one, variance * one, gap))[0]
 
-    def of_block(rows: Array) -> tuple[Array, Array]:
-        values = jax.lax.map(lambda gap: at(rows, gap), gaps)  # (g, rows, n)
-        coefficients = fit @ values.reshape(len(gaps), -1)
-        return coefficients.reshape(len(fit), *values.shape[1:]).swapaxes(0, 1), at(rows, jnp.zeros(()))
-
-    return jax.lax.map(of_block, blocks)
+    values = jax.lax.map(at, gaps)  # (g, rows, n)
+    coefficients = fit @ values.reshape(len(gaps), -1)
+    return coefficients.reshape(len(fit), *values.shape[1:]).swapaxes(0, 1), at(jnp.zeros(()))

@@ -11,6 +11,7 @@ from jax import Array
 from ntkkit.dynamics.clock import Clock, clock
 from ntkkit.engine.memory import check_available
 from ntkkit.engine.precision import in_x64
+from ntkkit.engine.rows import filled, rounded
 from ntkkit.kernels.base import Kernel, check_bounds
 from ntkkit.kernels.inputs import check_inputs
 from ntkkit.networks.activations import Activation
@@ -127,9 +128,10 @@ class NDK(FrozenValue):
         shape = (len(range(2)[which]), len(t), len(s), len(X), len(Y))
         check_available(shape, np.dtype(np.float64))
         result = np.empty(shape)
+        X, Y = (filled(rows, rounded(len(rows))) for rows in (X, Y))
         for i, time in enumerate(t):
             for part, found in enumerate(in_x64(_row, self, X, Y, float(time), s)[which]):
-                result[part, i] = np.asarray(found)
+                result[part, i] = np.asarray(found)[:, : shape[3], : shape[4]]
         return result
 
     def check_inputs(self, X: Any, *, name: str = "X") -> np.ndarray:

@@ -17,6 +17,7 @@ from ntkkit.dynamics.modes import make_nodes, make_powers, separate
 from ntkkit.dynamics.ndk import NDK
 from ntkkit.engine.precision import in_x64
 from ntkkit.engine.progress import Progress, reporting
+from ntkkit.engine.rows import filled, rounded, zero_filled
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,11 @@ class Trajectory:
             hidden, readout = (np.tensordot(nodes, part, axes=1) for part in (hidden, readout))
             one = np.ones(len(gaps))
             clocks = [one, separation.variance * one, separation.variance * one, -np.expm1(-gaps)]
-        n_rows = min(ROWS_AT_ONCE, 1 << (len(points) - 1).bit_length())  # few shapes to compile
-        filled = [_fill(part) for part in (*clocks, hidden, readout)]
-        arguments = self.X, filled[:4], *filled[4:], len(hidden)
-        parts = [in_x64(_sum, self.ndk, rows, *arguments) for rows in as_blocks(points, n_rows)]
+        X = filled(self.X, rounded(len(self.X)))
+        clocks = [_fill(part) for part in clocks]
+        forces = [np.pad(_fill(part), ((0, 0), (0, len(X) - len(self.X)), (0, 0))) for part in (hidden, readout)]
+        blocks = as_blocks(points, ROWS_AT_ONCE)
+        parts = [in_x64(_sum, self.ndk, rows, X, clocks, *forces, len(hidden)) for rows in blocks]
         return np.concatenate(parts)[: len(points)]
 
 
@@ -107,7 +109,7 @@ def _trapezoid(times: np.ndarray) -> np.ndarray:
 
 def _fill(part: np.ndarray) -> np.ndarray:
     """Zeros behind, so that few lengths are compiled."""
-    return np.concatenate([part, np.zeros((-len(part) % 128, *part.shape[1:]))])
+    return zero_filled(part, rounded(len(part), 128))
 
 
 @jax.jit

@@ -12,6 +12,7 @@ import numpy as np
 
 from ntkkit.engine.memory import check_available, parse_memory
 from ntkkit.engine.precision import in_x64
+from ntkkit.engine.rows import filled
 from ntkkit.finite._functions import as_function, as_inputs, cast, check_params
 from ntkkit.finite._jacobians import Jacobians, Sizes, by_products, contracted, jacobians, outputs_of, sizes_of
 from ntkkit.kernels.inputs import result_dtype
@@ -185,11 +186,6 @@ def even_parts(n: int, longest: int) -> list[slice]:
     """Range(n) in parts of one length, no longer than `longest`; the last may be shorter."""
     length = -(-n // -(-n // longest))
     return [slice(start, min(start + length, n)) for start in range(0, n, length)]
-
-
-def filled(rows: np.ndarray, length: int) -> np.ndarray:
-    """Rows, the last one repeated up to a length."""
-    return np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)]) if len(rows) < length else rows
 
 
 def symmetrized(block: np.ndarray) -> np.ndarray:

@@ -13,7 +13,8 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.utils import check_random_state
 
 from ntkkit.engine.precision import in_x64
-from ntkkit.finite._blocks import Evaluation, even_parts, filled
+from ntkkit.engine.rows import filled, zero_filled
+from ntkkit.finite._blocks import Evaluation, even_parts
 from ntkkit.finite._jacobians import outputs_of
 from ntkkit.networks.value import check_count
 
@@ -159,14 +160,10 @@ class _Operator:
         function, params, X = self.work.function, self.work.params, self.work.X
         of_rows, of_columns = even_parts(len(X), longest), even_parts(len(Y), longest)
         height, width = of_rows[0].stop, of_columns[0].stop
-        pulled = (_pull(function, params, filled(Y[part], width), _with_zeros(v[part], width)) for part in of_columns)
+        pulled = (_pull(function, params, filled(Y[part], width), zero_filled(v[part], width)) for part in of_columns)
         vectors = functools.reduce(lambda a, b: jax.tree.map(jnp.add, a, b), pulled)
         pushed = [np.asarray(_push(function, params, filled(X[part], height), vectors)) for part in of_rows]
         return np.concatenate(pushed)[: len(X)]
-
-
-def _with_zeros(v: np.ndarray, length: int) -> np.ndarray:
-    return np.concatenate([v, np.zeros((length - len(v), *v.shape[1:]), v.dtype)])
 
 
 @jax.jit

@@ -9,14 +9,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from ntkkit.engine.rows import filled
 from ntkkit.finite._training_steps import outputs
 from ntkkit.finite.parametrization import FiniteNetwork
 from ntkkit.kernels.inputs import result_dtype
 
 # Rows that networks are asked about at a time.
 AT_ONCE = 64
-# Numbers of rows that are trained on are multiples of this, larger ones of up to an eighth of themselves.
-SMALLEST = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,14 +109,3 @@ def network_outputs(network: FiniteNetwork, params: Any, X: Any) -> np.ndarray:
     with jax.enable_x64(X.dtype == np.float64):  # of one shape, which is compiled once
         parts = [outputs(network, params, filled(X[i : i + AT_ONCE], AT_ONCE)) for i in places]
         return np.concatenate([np.asarray(part) for part in parts], axis=1)[:, : len(X)]
-
-
-def rounded(n: int) -> int:
-    """A number of rows, not much larger, that few others share."""
-    step = max(SMALLEST, 2 ** max(n - 1, 1).bit_length() // SMALLEST)
-    return -(-n // step) * step
-
-
-def filled(rows: np.ndarray, n: int) -> np.ndarray:
-    """Rows filled up to n of them, by the last."""
-    return np.concatenate([rows, np.repeat(rows[-1:], n - len(rows), axis=0)])

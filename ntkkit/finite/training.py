@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 
 from ntkkit.engine.memory import available_memory
 from ntkkit.engine.progress import Progress
+from ntkkit.engine.rows import filled, rounded
 from ntkkit.finite._learning_rate import default_rate, rate_scale
 from ntkkit.finite._run import Callback, Run
 from ntkkit.finite._training_steps import OPTIMIZERS, Rates, Rows, Settings
@@ -21,7 +22,7 @@ from ntkkit.finite.langevin import _check_targets
 from ntkkit.finite.linearized import LinearizedNetwork
 from ntkkit.finite.losses import CURVATURES, Loss, resolve_loss
 from ntkkit.finite.parametrization import FiniteNetwork
-from ntkkit.finite.trained import TrainedNetworks, filled, network_outputs, rounded
+from ntkkit.finite.trained import TrainedNetworks, network_outputs
 from ntkkit.kernels.inputs import check_inputs, result_dtype
 from ntkkit.networks.network import as_key
 from ntkkit.networks.sequences import lengths

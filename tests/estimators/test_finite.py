@@ -1,6 +1,7 @@
 """Estimators of finite networks: scikit-learn's checks, kinds of inputs and targets, and what is kept."""
 
 import pickle
+from functools import partial
 
 import jax
 import numpy as np
@@ -19,7 +20,8 @@ from ntkkit import (
     NeuralKernelRegressor,
     Recurrent,
 )
-from ntkkit.finite import trained
+from ntkkit.engine.rows import rounded
+from ntkkit.finite import training
 
 LINE = FullyConnected(depth=0)
 NET = FullyConnected(depth=1)
@@ -37,7 +39,7 @@ def make(Estimator, network=NET, **params):
     [make(Estimator, LINE, random_state=None) for Estimator in (FiniteNetworkRegressor, FiniteNetworkClassifier)]
 )
 def test_scikit_learn_checks(estimator, check, monkeypatch):
-    monkeypatch.setattr(trained, "SMALLEST", 64)  # fewer numbers of rows are compiled
+    monkeypatch.setattr(training, "rounded", partial(rounded, smallest=64))  # fewer numbers of rows are compiled
     check(estimator)
 
 
