@@ -54,7 +54,7 @@ NTK2 = NTK(FullyConnected(depth=1, weight_var=1.5))
 TRAINED = FullyConnected(depth=1, activation="erf")
 KERNELS = [
     NTK2,
-    NNGP(FullyConnected(depth=2, activation="erf", readout_weight_var=1.5)),
+    NNGP(FullyConnected(depth=1, activation="erf", readout_weight_var=1.5)),
     NTK(FullyConnected(depth=1, bias_var=0.0)),
     NTK(FullyConnected(depth=0)),
     NTK(FullyConnected(depth=2, activation=jax.nn.relu, n_frozen_layers=1)),
