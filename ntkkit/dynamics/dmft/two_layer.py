@@ -38,7 +38,8 @@ def draw_units(problem: Problem, n_units: int, random_state: np.random.Generator
     second moments of the sequence.
     """
     size = problem.features.shape[1] + 1
-    entries = qmc.MultivariateNormalQMC(np.zeros(size), rng=random_state).random(n_units // 2)
+    # scipy 1.13 knows no `rng`
+    entries = qmc.MultivariateNormalQMC(np.zeros(size), seed=random_state).random(n_units // 2)
     if len(entries) >= 2 * size:
         root = np.linalg.cholesky(entries.T @ entries / len(entries))
         entries = np.linalg.solve(root, entries.T).T
