@@ -1,4 +1,4 @@
-"""Claim: a kernel that learns features beats the NTK where few directions matter, and is no worse elsewhere.
+"""Claim: a kernel that learns features beats the NTK where few directions or rules matter.
 
 `FeatureLearningRegressor` (one hidden layer of ReLU, gamma0 and alpha by 3-fold cross-validation) against
 `NeuralKernelRegressor(NTK(...))` of the same network, and alpha by the same folds. Shipped tables: features and targets

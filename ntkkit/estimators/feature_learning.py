@@ -225,6 +225,8 @@ class FeatureLearningRegressor(RegressorMixin, NetworkEstimator):
             n_units=self.n_units,
             random_state=self._seed,
         )  # fmt: skip
-        self.errors_, self.learning_rate_ = theory.errors, theory.learning_rate
         n = len(self.X_fit_)
-        return theory.ntk[-1][:n, :n] if X is None else theory.ntk[-1][n:, :n]
+        if X is not None:
+            return theory.ntk[-1][n:, :n]
+        self.errors_, self.learning_rate_ = theory.errors, theory.learning_rate
+        return theory.ntk[-1][:n, :n]
