@@ -219,6 +219,8 @@ def test_kinks_are_found(name, kink):
         ({"gamma0": -1.0}, ValueError, "gamma0"),
         ({"n_units": 1000}, ValueError, "n_units must be a power of 2.*take 1024"),
         ({"n_units": 4}, ValueError, "n_units must be a power of 2, and above 6"),
+        ({"n_units": 16, "network": FullyConnected(2, "erf"), "X_test": np.ones((5, 5))}, ValueError, "above 16"),
+        ({"gamma0": None}, TypeError, "gamma0"),
         ({"n_populations": 1}, ValueError, "n_populations"),
         ({"n_steps": 0}, ValueError, "n_steps"),
         ({"y": Y[:2]}, ValueError, "inconsistent numbers of samples"),

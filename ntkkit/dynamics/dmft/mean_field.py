@@ -128,7 +128,8 @@ def solve(
     n_steps : int, default=100
         >= 1.
     n_units : int, optional
-        Units of a population, a power of 2, more than 2 (n + m). None takes 8192 with one hidden layer, 1024 with more.
+        Units of a population, a power of 2; more than 2 (n + m), with one hidden layer than 2 (d + 2) if that is less.
+        None takes 8192 with one hidden layer, 1024 with more.
     n_populations : int, default=4
         >= 2. Independent ones: their spread gives standard errors.
     random_state : int, RandomState instance or None, default=None
@@ -229,7 +230,8 @@ def check_units(problem: Problem, n_units: Any) -> None:
         If that is no power of 2, or too few for the points.
     """
     check_count(n_units, "n_units", low=2)
-    smallest = 2 * min(len(problem.features), problem.features.shape[1] + 1)
+    n_points, size = problem.features.shape
+    smallest = 2 * (min(n_points, size + 1) if problem.depth == 1 else n_points)
     if n_units & (n_units - 1) or n_units <= smallest:
         raise ValueError(
             f"n_units must be a power of 2, and above {smallest} for these points, found {n_units!r}: take "

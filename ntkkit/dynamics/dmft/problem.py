@@ -121,9 +121,10 @@ def make_problem(
     check_consistent_length(points[0], targets)
     if targets.ndim != 1:
         raise ValueError(f"y must be one number a row, of shape (n,), found shape {targets.shape}.")
-    for name, value in (("gamma0", gamma0), ("learning_rate", learning_rate)):
-        if check_real(value, name, optional=True) == 0:
-            raise ValueError(f"{name} must be positive, found 0.")
+    if check_real(gamma0, "gamma0") == 0:
+        raise ValueError("gamma0 must be positive, found 0: as it goes to 0, learning is that of the NTK.")
+    if check_real(learning_rate, "learning_rate", optional=True) == 0:
+        raise ValueError("learning_rate must be positive, found 0.")
     rows = np.concatenate(points)
     warn_of_quadrature(network, [rows], np.dtype(np.float64))
     lazy: Lazy = in_x64(_lazy, network, rows)
@@ -172,14 +173,16 @@ def check_network(network: Any) -> Variances:
 
 def first_features(network: FullyConnected, X: np.ndarray) -> np.ndarray:
     """Features whose products are w x.x' / d + b, (n, d) -> (n, d + 1)."""
-    scaled = X if network.input_scale is None else X * np.asarray(network.input_scale)
-    weights = np.sqrt(float(network.weight_var) / X.shape[1]) * scaled
+    weights = np.sqrt(float(network.weight_var) / X.shape[1]) * _scaled(network, X)
     return np.column_stack([weights, np.full(len(X), np.sqrt(float(network.bias_var)))])
 
 
+def _scaled(network: FullyConnected, X: np.ndarray) -> np.ndarray:
+    return X if network.input_scale is None else X * np.asarray(network.input_scale)
+
+
 def _lazy(network: FullyConnected, X: np.ndarray) -> Lazy:
-    scaled = X if network.input_scale is None else X * np.asarray(network.input_scale)
-    state = _start(scaled)
+    state = _start(_scaled(network, X))
     preactivations: list[np.ndarray] = []
     derivatives: list[np.ndarray] = []
     features: list[np.ndarray] = []
